@@ -1,0 +1,52 @@
+"""Build Apple MDM enrollment profiles that work, and hear about it before they stop working.
+
+The names below are the library's public surface. They are loaded when first used, so that importing the
+package costs nothing that the caller does not need.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Artifact": "build",
+    "BuildResult": "build",
+    "Certificate": "certificates",
+    "EnrollmentConfig": "config",
+    "Finding": "findings",
+    "Identity": "certificates",
+    "MdmprofileError": "errors",
+    "Profile": "profile",
+    "Severity": "findings",
+    "TrustChain": "chain",
+    "arrange": "chain",
+    "build": "build",
+    "load_certificates": "certificates",
+    "load_config": "config",
+    "open_profile": "reader",
+}
+
+__all__ = [*sorted(_PUBLIC), "__version__"]  # noqa: PLE0604 - the names come from the table above
+
+if TYPE_CHECKING:
+    from mdmprofile.build import Artifact, BuildResult, build
+    from mdmprofile.certificates import Certificate, Identity, load_certificates
+    from mdmprofile.chain import TrustChain, arrange
+    from mdmprofile.config import EnrollmentConfig, load_config
+    from mdmprofile.errors import MdmprofileError
+    from mdmprofile.findings import Finding, Severity
+    from mdmprofile.profile import Profile
+    from mdmprofile.reader import open_profile
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be anything
+    module = _PUBLIC.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - only when a public name is first used
+
+    value = getattr(import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value

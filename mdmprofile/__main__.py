@@ -1,0 +1,5 @@
+"""``python -m mdmprofile`` is the ``mdmprofile`` command."""
+
+from mdmprofile.cli import main
+
+main()

@@ -1,0 +1,171 @@
+"""The main job on one page: a config and a date in; signed profiles, documents and a judgement out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mdmprofile.certificates import Certificate, Identity
+from mdmprofile.chain import TrustChain, arrange
+from mdmprofile.cms.keys import complete_chain, judge_signer
+from mdmprofile.cms.sign import sign
+from mdmprofile.config import EnrollmentConfig
+from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
+from mdmprofile.enrollment import enrollment_profile
+from mdmprofile.errors import collect
+from mdmprofile.findings import Finding, by_severity, finding, has_errors
+from mdmprofile.inputs import MAX_PROFILE, read_file
+from mdmprofile.inventory import watched_by_config
+from mdmprofile.judgement import judge_identity, judge_public, judge_removal, judge_topic
+from mdmprofile.materials import Materials, load_materials
+from mdmprofile.naming import Names, names_of
+from mdmprofile.plan import Plan, Thresholds, Watched, judge_dates, make_plan
+from mdmprofile.profile import Profile
+from mdmprofile.rules import judge_enrollment, judge_trust_profile
+from mdmprofile.secret import Prompt
+from mdmprofile.trust import anchor_certificates, judge_urls, service_config, trust_profile
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One result file: its name in the output directory, its bytes, and whether it holds a secret."""
+
+    kind: str
+    name: str
+    data: bytes = field(repr=False)
+    signed: bool
+    secret: bool
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build made and what it found; ``artifacts`` is empty when a finding is an error."""
+
+    artifacts: tuple[Artifact, ...]
+    profile: Profile
+    chain: TrustChain
+    findings: tuple[Finding, ...]
+    plan: Plan
+    watched: tuple[Watched, ...]
+
+
+def build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None = None) -> BuildResult:
+    """Build and sign the enrollment profile and the documents beside it, judged as of ``now`` (aware UTC).
+
+    The property lists are the same, byte for byte, for the same inputs. ``prompt`` asks a person for a secret.
+    Raises an ``MdmprofileError`` when an input cannot be read.
+    """
+    return _build(config, now=now, prompt=prompt, enrollment=True)
+
+
+def build_trust(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None = None) -> BuildResult:
+    """Build only the trust profile and the service documents; otherwise like ``build``."""
+    return _build(config, now=now, prompt=prompt, enrollment=False)
+
+
+def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, enrollment: bool) -> BuildResult:
+    materials = load_materials(config, prompt=prompt)
+    if materials.errors:
+        raise collect(materials.errors)
+    names, findings = _names(config)
+    chain = _chain(config, materials)
+    profile = enrollment_profile(config, chain, materials, names)
+    trust = trust_profile(config, chain, names) if _wants_trust(config, enrollment) else None
+    watched = watched_by_config(config, materials, now=now)
+    thresholds = thresholds_of(config)
+    available = (*materials.signing_chain, *materials.trust)
+    signer = complete_chain(materials.signer, available) if materials.signer else None
+    findings += [
+        *chain.findings,
+        *judge_urls(config.trust),
+        *judge_public(config.trust, materials),
+        *(judge_enrollment(profile) if enrollment else ()),
+        *(judge_trust_profile(trust) if trust else ()),
+        *judge_topic(config.server, materials),
+        *judge_identity(config.identity, materials),
+        *judge_removal(config.profile, now=now),
+        *(_unsigned() if signer is None else judge_signing(signer, available)),
+        *judge_dates(watched, thresholds, now=now, building=True),
+    ]
+    artifacts = () if has_errors(findings) else tuple(_artifacts(config, chain, profile, trust, signer, enrollment))
+    return BuildResult(artifacts, profile, chain, by_severity(findings), make_plan(watched, thresholds), watched)
+
+
+def thresholds_of(config: EnrollmentConfig) -> Thresholds:
+    """The dates and margins that a config is judged against."""
+    settings = config.profile
+    return Thresholds(
+        replace_on=settings.replace_on,
+        margin=settings.replace_margin,
+        warn=settings.warn,
+        critical=settings.critical,
+    )
+
+
+def _names(config: EnrollmentConfig) -> tuple[Names, list[Finding]]:
+    """Names for the payloads, and the finding that a replaced profile's identifier won over the config's."""
+    identifier, explicit, old_file = config.profile.identifier, config.trust.uuids, config.profile.replaces
+    if old_file is None:
+        return names_of(identifier, explicit), []
+    from mdmprofile.reader import open_profile  # noqa: PLC0415 - reading signed profiles is slow to import
+
+    old = open_profile(read_file(old_file, limit=MAX_PROFILE), source=str(old_file)).profile
+    names = names_of(identifier, explicit, replaces=old)
+    if names.identifier == identifier:
+        return names, []
+    message = f"the identifier {names.identifier} of {old_file} is kept instead of {identifier}"
+    return names, [finding("profile.kept-identifier", message, where="profile.identifier")]
+
+
+def _chain(config: EnrollmentConfig, materials: Materials) -> TrustChain:
+    if config.trust.public:
+        return TrustChain((), (), (), ())
+    return arrange(materials.trust, servers=materials.servers)
+
+
+def _wants_trust(config: EnrollmentConfig, enrollment: bool) -> bool:
+    return not config.trust.public and (bool(config.trust.trust_profile_url) or not enrollment)
+
+
+def _unsigned() -> tuple[Finding, ...]:
+    return (finding("signing.unsigned", "no signer is configured", where="signing"),)
+
+
+def judge_signing(signer: Identity, available: Sequence[Certificate]) -> tuple[Finding, ...]:
+    """Whether the signer can sign, and whether its chain leads to a root at hand or a public one."""
+    found = judge_signer(signer, available)
+    if any(each.rule == "signing.chain-incomplete" for each in found):
+        from mdmprofile.public import public_roots  # noqa: PLC0415 - only when a private root is not at hand
+
+        found = judge_signer(signer, available, public=public_roots())
+    return found
+
+
+def _artifacts(
+    config: EnrollmentConfig,
+    chain: TrustChain,
+    profile: Profile,
+    trust: Profile | None,
+    signer: Identity | None,
+    enrollment: bool,
+) -> Iterable[Artifact]:
+    def made(kind: str, name: str, content: Profile, *, secret: bool) -> Artifact:
+        plain = content.to_bytes()
+        return Artifact(kind, name, sign(plain, signer) if signer else plain, signer is not None, secret)
+
+    if enrollment:
+        secret = isinstance(config.identity, Pkcs12Settings) or (
+            isinstance(config.identity, ScepSettings) and config.identity.challenge is not None
+        )
+        secret = secret or config.profile.removal_password is not None
+        yield made("enrollment", "enroll.mobileconfig", profile, secret=secret)
+    if trust is not None:
+        yield made("trust", "trust.mobileconfig", trust, secret=False)
+    if config.trust.publishes:
+        yield Artifact("service-config", "MDMServiceConfig", service_config(config.trust), False, False)
+    if config.trust.publishes or not enrollment:
+        anchors = anchor_certificates(config.trust, chain)
+        yield Artifact("anchor-certificates", "dep_anchor_certs", anchors, False, False)
+
+

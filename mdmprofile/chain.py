@@ -1,0 +1,282 @@
+"""Certificates in any order become a trust chain: roles by evidence, order, and every problem at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mdmprofile.certificates import Certificate
+from mdmprofile.errors import CertificateError
+from mdmprofile.findings import Finding, finding
+
+MAX_CERTIFICATES = 1000
+MAX_PATHS = 64
+MAX_DEPTH = 12
+
+ROOT, INTERMEDIATE, LEAF = "root", "intermediate", "leaf"
+
+
+def role_of(certificate: Certificate) -> str:
+    """``root`` for a CA that signed itself and verifies, ``intermediate`` for another CA, else ``leaf``."""
+    if not certificate.is_ca:
+        return LEAF
+    return ROOT if certificate.self_signed else INTERMEDIATE
+
+
+@dataclass(frozen=True)
+class TrustChain:
+    """Roots and intermediates in the order a profile installs them, and what is wrong with them.
+
+    ``leaves`` are the certificates that are no CA; they are never embedded.
+    """
+
+    roots: tuple[Certificate, ...]
+    intermediates: tuple[Certificate, ...]
+    leaves: tuple[Certificate, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ordered(self) -> tuple[Certificate, ...]:
+        """Roots, then intermediates from the root down: an issuer always before what it issued."""
+        return self.roots + self.intermediates
+
+
+class IssuerGraph:
+    """Who issued whom among a set of CA certificates: names match and the signature verifies."""
+
+    def __init__(self, authorities: Iterable[Certificate]) -> None:
+        self.authorities = tuple(dict.fromkeys(authorities))
+        if len(self.authorities) > MAX_CERTIFICATES:
+            raise CertificateError(f"more than {MAX_CERTIFICATES} CA certificates in one chain")
+        self._by_name: dict[tuple[object, ...], list[Certificate]] = {}
+        for each in self.authorities:
+            self._by_name.setdefault(each.subject_name, []).append(each)
+        self._issuers: dict[Certificate, tuple[Certificate, ...]] = {}
+
+    def named_issuers(self, certificate: Certificate) -> list[Certificate]:
+        """The CAs whose subject is this certificate's issuer, whether they signed it or not; never itself."""
+        return [each for each in self._by_name.get(certificate.issuer_name, []) if each != certificate]
+
+    def issuers(self, certificate: Certificate) -> tuple[Certificate, ...]:
+        """The CAs that really signed this certificate, without itself."""
+        if certificate not in self._issuers:
+            self._issuers[certificate] = tuple(
+                each for each in self.named_issuers(certificate) if certificate.signed_by(each)
+            )
+        return self._issuers[certificate]
+
+    def ancestors(self, certificate: Certificate) -> dict[Certificate, None]:
+        """Every CA on any path upwards from this certificate, nearest first."""
+        found: dict[Certificate, None] = {}
+        waiting = list(self.issuers(certificate))
+        while waiting:
+            each = waiting.pop(0)
+            if each not in found:
+                found[each] = None
+                waiting.extend(self.issuers(each))
+        return found
+
+    def reaches_root(self, certificate: Certificate) -> bool:
+        """Whether a path leads from this certificate to a root of the set, or it is one."""
+        return role_of(certificate) == ROOT or any(
+            role_of(each) == ROOT for each in self.ancestors(certificate)
+        )
+
+    def paths(self, leaf: Certificate) -> tuple[tuple[Certificate, ...], ...]:
+        """Every path from ``leaf`` up to a root: leaf first, root last; at most 64 of at most 12 steps."""
+        complete: list[tuple[Certificate, ...]] = []
+        waiting: list[tuple[Certificate, ...]] = [(leaf,)]
+        steps = 0
+        while waiting and len(complete) < MAX_PATHS and steps < MAX_PATHS * MAX_DEPTH:
+            steps += 1
+            path = waiting.pop()
+            if role_of(path[-1]) == ROOT:
+                complete.append(path)
+            elif len(path) < MAX_DEPTH:
+                waiting.extend((*path, each) for each in self.issuers(path[-1]) if each not in path)
+        return tuple(complete)
+
+    @cached_property
+    def root_down(self) -> tuple[Certificate, ...]:
+        """All CAs, an issuer before what it issued; ties by notAfter, then fingerprint.
+
+        CAs that signed each other in a circle have no such order; the one that ends first breaks the circle.
+        """
+        remaining = sorted(self.authorities, key=lambda each: (each.not_after, each.sha256))
+        ordered: list[Certificate] = []
+        while remaining:
+            left = set(remaining)
+            free = [each for each in remaining if not left.intersection(self.issuers(each))]
+            layer = free or remaining[:1]
+            ordered.extend(layer)
+            remaining = [each for each in remaining if each not in set(layer)]
+        return tuple(ordered)
+
+
+def arrange(
+    certificates: Sequence[Certificate], *, servers: Sequence[Certificate] = (), where: str = "trust.certificates"
+) -> TrustChain:
+    """Sort trust certificates into roles and order, and judge them against the server's.
+
+    ``servers`` are the server's own certificates, never embedded; with them every CA must lie on a path. The
+    findings hold every problem of the set, and an error among them means that a device may not connect.
+    """
+    findings: list[Finding] = []
+    unique = list(dict.fromkeys(certificates))
+    findings.extend(_duplicates(certificates, where))
+    graph = IssuerGraph(each for each in unique if each.is_ca)
+    ordered = graph.root_down
+    leaves = tuple(each for each in unique if not each.is_ca)
+    findings.extend(_leaf_in_trust(each, unique, where) for each in leaves)
+    findings.extend(_bad_signatures(graph, [*graph.authorities, *servers], where))
+    findings.extend(_constraints(graph, where))
+    findings.extend(_completeness(graph, servers, where))
+    return TrustChain(
+        roots=tuple(each for each in ordered if role_of(each) == ROOT),
+        intermediates=tuple(each for each in ordered if role_of(each) == INTERMEDIATE),
+        leaves=leaves,
+        findings=tuple(findings),
+    )
+
+
+def _duplicates(certificates: Sequence[Certificate], where: str) -> Iterable[Finding]:
+    first: dict[Certificate, Certificate] = {}
+    for each in certificates:
+        if each in first:
+            yield finding(
+                "chain.duplicate",
+                f"{each.name} was given more than once: in {first[each].source} and {each.source}",
+                where=each.source or where,
+            )
+        else:
+            first[each] = each
+
+
+def _leaf_in_trust(leaf: Certificate, everything: Sequence[Certificate], where: str) -> Finding:
+    issued = next(
+        (each.name for each in everything if each != leaf and each.issuer_name == leaf.subject_name), None
+    )
+    if issued is not None:
+        reason = "has no basicConstraints with CA:TRUE"
+        return finding(
+            "chain.leaf-in-trust",
+            f"{leaf.name} is not a CA although it issued {issued}: it {reason}",
+            where=leaf.source or where,
+            hint="have it reissued as a CA certificate",
+        )
+    return finding("chain.leaf-in-trust", f"{leaf.name} is not a CA", where=leaf.source or where)
+
+
+def _bad_signatures(graph: IssuerGraph, certificates: Iterable[Certificate], where: str) -> Iterable[Finding]:
+    for each in certificates:
+        named = graph.named_issuers(each)
+        if named and role_of(each) != ROOT and not graph.issuers(each):
+            yield finding(
+                "chain.bad-signature",
+                f"{each.name} names {named[0].name} as its issuer, but the key in {named[0].source or 'it'} "
+                "did not sign it",
+                where=each.source or where,
+            )
+        elif each.is_ca and each.subject_name == each.issuer_name and not each.self_signed and not named:
+            yield finding(
+                "chain.bad-signature",
+                f"{each.name} is self-issued, but its own key does not verify its signature",
+                where=each.source or where,
+                hint="the file is damaged or the key was replaced; get the root again",
+            )
+
+
+def _constraints(graph: IssuerGraph, where: str) -> Iterable[Finding]:
+    for each in graph.authorities:
+        if not each.key_cert_sign:
+            yield finding(
+                "chain.key-usage", f"{each.name} has a keyUsage without keyCertSign", where=each.source or where
+            )
+        if role_of(each) == INTERMEDIATE and each.weak_signature:
+            yield finding(
+                "chain.weak-signature",
+                f"{each.name} is signed with SHA-1 or an older digest",
+                where=each.source or where,
+            )
+        limit = each.basic_constraints.path_length if each.basic_constraints else None
+        if limit is not None and (below := _depth_below(graph, each)) > limit:
+            yield finding(
+                "chain.path-length",
+                f"{each.name} allows {limit} CAs below it and has {below}",
+                where=each.source or where,
+            )
+
+
+def _depth_below(graph: IssuerGraph, top: Certificate) -> int:
+    """How many CAs, self-issued ones not counted (RFC 5280 section 4.2.1.9), follow below ``top`` at most."""
+    level, depth, seen = {top}, 0, {top}
+    while True:
+        level = {
+            each for each in graph.authorities if each not in seen and level.intersection(graph.issuers(each))
+        }
+        if not level:
+            return depth
+        seen |= level
+        depth += any(each.subject_name != each.issuer_name for each in level)
+
+
+def _completeness(
+    graph: IssuerGraph, servers: Sequence[Certificate], where: str
+) -> Iterable[Finding]:
+    leaves = [each for each in servers if not each.is_ca]
+    served = IssuerGraph([*graph.authorities, *(each for each in servers if each.is_ca)])
+    if not graph.authorities:
+        yield finding(
+            "chain.incomplete",
+            "no root or intermediate certificate was given, so devices cannot trust the server",
+            where=where,
+            hint="set trust.certificates, or trust.public for a publicly trusted server certificate",
+        )
+        return
+    on_path: dict[Certificate, None] = {}
+    for leaf in leaves:
+        on_path.update(graph.ancestors(leaf))
+        if not graph.reaches_root(leaf):
+            yield _incomplete(graph, leaf, served, where)
+    if not leaves:
+        yield from _without_leaf(graph, where)
+        return
+    keys, names = {each.key_info for each in on_path}, {each.subject_name for each in on_path}
+    related = {each for each in graph.authorities if each.key_info in keys or each.subject_name in names}
+    for each in graph.root_down:
+        if each not in related and related.isdisjoint(graph.ancestors(each)):
+            yield finding(
+                "chain.unrelated",
+                f"{each.name} is on no path from the server's certificate {leaves[0].name}",
+                where=each.source or where,
+            )
+
+
+def _without_leaf(graph: IssuerGraph, where: str) -> Iterable[Finding]:
+    yield finding(
+        "chain.server-unknown",
+        "no server certificate was given, so nobody checked that the chain leads from it to a root",
+        where="trust.server_certificate",
+    )
+    complete_keys = {each.key_info for each in graph.authorities if graph.reaches_root(each)}
+    for each in graph.root_down:
+        if not graph.reaches_root(each) and each.key_info not in complete_keys:
+            yield _incomplete(graph, each, graph, where)
+
+
+def _incomplete(graph: IssuerGraph, start: Certificate, served: IssuerGraph, where: str) -> Finding:
+    """Name the issuer that is missing above ``start``, and where it was seen if it was."""
+    top = start
+    for each in graph.ancestors(start):
+        if not graph.issuers(each):
+            top = each
+    missing = top.x509.issuer.rfc4514_string() or "an issuer without a name"
+    elsewhere = next(iter(served.issuers(top)), None)
+    hint = f"add it to {where}; it is in {elsewhere.source}" if elsewhere else f"add {missing} to {where}"
+    return finding(
+        "chain.incomplete",
+        f"the issuer of {top.name} is missing: {missing}",
+        where=start.source or where,
+        hint=hint,
+    )

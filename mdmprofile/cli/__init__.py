@@ -1,0 +1,134 @@
+"""The ``mdmprofile`` command: which subcommands there are, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from mdmprofile import __version__
+
+INTERRUPTED = 130
+FAILED = 3
+
+# Module and one-line help stand here, so that --help and --version load no command.
+COMMANDS = {
+    "build": ("build", "Build the enrollment profile and the documents beside it."),
+    "check": ("check", "Judge the dates of everything in profiles, certificates and configs."),
+    "completion": ("completion", "Print the shell completion script."),
+    "init": ("init", "Write a commented enroll.toml to start from."),
+    "rules": ("rules", "List every rule with its severity and source."),
+    "sign": ("sign", "Sign a profile."),
+    "trust": ("trust", "Build only the trust profile and the service documents."),
+    "unsign": ("unsign", "Take the profile out of its signature."),
+    "verify": ("verify", "Tell who signed a profile, and whether to trust them."),
+}
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the base class's signature
+        """The names of all commands, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mdmprofile.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As Click does it, with the nearest command in the error."""
+        name = args[0] if args else ""
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        if name not in COMMANDS and near and not name.startswith("-"):
+            ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The table of commands from their one-line helps."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="mdmprofile")
+def group() -> None:
+    """Build Apple MDM enrollment profiles that work, and hear about it before they stop working.
+
+    \b
+    Example:
+      mdmprofile init --demo demo && cd demo
+      mdmprofile build
+      mdmprofile check out/enroll.mobileconfig --replace-on 2027-06-01
+
+    Exit codes: 0 nothing found, 1 a warning, 2 an error, 3 the job could not be done, 130 interrupted.
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; every error becomes one line on standard error."""
+    from mdmprofile.errors import MdmprofileError  # noqa: PLC0415 - not needed for --version
+
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    try:
+        result: Any = group.main(
+            list(arguments) if arguments is not None else None, prog_name="mdmprofile", standalone_mode=False
+        )
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("mdmprofile: interrupted", err=True)
+        return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return FAILED
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        usage = f" (see {context.command_path} --help)" if context is not None else ""
+        _complain(f"{error.format_message()}{usage}")
+        return FAILED
+    except BrokenPipeError:
+        return _reader_gone()
+    except MdmprofileError as error:
+        _report(error)
+        return error.exit_code
+    except (Exception, RecursionError) as error:  # noqa: BLE001 - the last line of defence against a traceback
+        _complain(f"internal error ({type(error).__name__}); please report what you ran")
+        return FAILED
+    return result if isinstance(result, int) else 0
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run())
+
+
+def _report(error: Any) -> None:  # noqa: ANN401 - an MdmprofileError, imported late
+    from mdmprofile.reports.model import flatten  # noqa: PLC0415 - only when something failed
+
+    for each in flatten([error]):
+        _complain(str(each))
+
+
+def _complain(message: str) -> None:
+    from mdmprofile.cli.complaints import complain  # noqa: PLC0415 - only when something failed
+
+    complain(message)
+
+
+def _reader_gone() -> int:
+    """Whoever read our output has left; Python must not complain about it again when it exits."""
+    import os  # noqa: PLC0415 - only then
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED

@@ -1,0 +1,94 @@
+"""``mdmprofile check``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from mdmprofile.anchors import load_anchors
+from mdmprofile.cli.params import DATE_OPTIONS, FILE, report_options, right_now
+from mdmprofile.cli.session import Session, with_session
+from mdmprofile.cms.trust import judge_trust
+from mdmprofile.findings import by_severity
+from mdmprofile.plan import Plan, Thresholds, judge_dates, make_plan
+from mdmprofile.reports.model import View
+from mdmprofile.secret import SecretSource
+from mdmprofile.targets import read_target
+
+
+@click.command("check")
+@click.argument("targets", nargs=-1, required=True, type=FILE, metavar="TARGET...")
+@click.option("--trust", "anchors", multiple=True, metavar="CA|system", help="Judge signers against this CA; repeatable.")
+@click.option("--password-file", type=FILE, help="File with the password of PKCS#12 targets.")
+@click.option("-o", "--output", type=FILE, help="Write the report to this file.")
+@DATE_OPTIONS
+@report_options("warning")
+@with_session
+def command(
+    session: Session,
+    targets: tuple[Path, ...],
+    anchors: tuple[str, ...],
+    password_file: Path | None,
+    output: Path | None,
+    replace_on: datetime | None,
+    margin: timedelta | None,
+    warn: timedelta | None,
+    critical: timedelta | None,
+    at: datetime | None,
+) -> int:
+    """Judge the dates of everything in profiles, certificate files, directories and configs.
+
+    Every certificate of every bundle counts, by its role: what is baked into the profile is held against the planned
+    replacement, what is renewed elsewhere against --warn and --critical alone.
+
+    \b
+    Example:
+      mdmprofile check out/enroll.mobileconfig --replace-on 2027-06-01
+      mdmprofile check enroll.toml pki/ --quiet
+      mdmprofile check bundle.p7b --format json --at 2027-01-01
+    """
+    now = at or right_now()
+    trusted = load_anchors(anchors) if anchors else None
+    password = SecretSource("file", password_file, "--password-file").fetch() if password_file else None
+    read = [read_target(each, now=now, password=password) for each in targets]
+    findings, plans = [], []
+    for each in read:
+        thresholds = _thresholds(each.thresholds, replace_on, margin, warn, critical)
+        findings += [*each.findings, *judge_dates(each.watched, thresholds, now=now)]
+        plans.append(make_plan(each.watched, thresholds))
+        for profile in each.profiles:
+            if trusted is not None and profile.signature is not None:
+                findings += judge_trust(profile.signature, trusted, at=now)
+    view = View(
+        now=now,
+        findings=by_severity(findings),
+        watched=[each for target in read for each in target.watched],
+        plan=_tightest(plans),
+        errors=[error for target in read for error in target.errors],
+    )
+    return session.finish(view, output=output)
+
+
+def _thresholds(
+    own: Thresholds | None,
+    replace_on: datetime | None,
+    margin: timedelta | None,
+    warn: timedelta | None,
+    critical: timedelta | None,
+) -> Thresholds:
+    """The flags over the target's own config over the defaults."""
+    base = own or Thresholds()
+    return Thresholds(
+        replace_on=replace_on or base.replace_on,
+        margin=base.margin if margin is None else margin,
+        warn=base.warn if warn is None else warn,
+        critical=base.critical if critical is None else critical,
+    )
+
+
+def _tightest(plans: list[Plan]) -> Plan:
+    """The plan of the target that must be replaced first."""
+    latest = datetime.max.replace(tzinfo=UTC)
+    return min(plans, key=lambda plan: plan.latest_safe_date or latest)

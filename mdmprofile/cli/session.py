@@ -1,0 +1,127 @@
+"""One run of a command: how it reports, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mdmprofile.cli.complaints import complain
+from mdmprofile.cli.params import right_now
+from mdmprofile.errors import MdmprofileError
+from mdmprofile.findings import Severity, worst
+from mdmprofile.output import STDOUT, write_one
+from mdmprofile.reports.model import View, flatten
+from mdmprofile.secret import Prompt
+
+
+@dataclass(frozen=True)
+class Session:
+    """The shared options of one run."""
+
+    report_format: str
+    fail_on: str
+    colour: str
+    quiet: bool
+    verbose: bool
+
+    def finish(self, view: View, *, to_stderr: bool = False, output: Path | None = None) -> int:
+        """Report the view, into ``output`` when it is given, and return the exit code."""
+        shown = self._shown(view)
+        if self.report_format == "json":
+            from mdmprofile.reports.json import render  # noqa: PLC0415 - one format a run
+
+            write_one(output or STDOUT, (render(view) + "\n").encode("utf-8", "backslashreplace"))
+        elif output is not None:
+            from mdmprofile.reports.plain import render as render_plain  # noqa: PLC0415
+
+            write_one(output, (render_plain(shown) + "\n").encode("utf-8", "backslashreplace"))
+        elif not self.quiet or any(each.severity.rank for each in view.findings):
+            self._print(shown, to_stderr=to_stderr)
+        for each in flatten(view.errors):
+            complain(str(each))
+        return self.exit_code(view)
+
+    def exit_code(self, view: View) -> int:
+        """What the findings and errors of the view come to."""
+        severity = worst(view.findings)
+        if severity is Severity.ERROR:
+            return 2
+        if view.errors:
+            return 3
+        return 1 if severity is Severity.WARNING and self.fail_on == "warning" else 0
+
+    def _shown(self, view: View) -> View:
+        if self.quiet:
+            found = [each for each in view.findings if each.severity.rank]
+            return View(now=view.now, findings=found)
+        if self.verbose:
+            return replace(view, findings=[replace(each, message=_with_source(each)) for each in view.findings])
+        return view
+
+    def _print(self, view: View, *, to_stderr: bool) -> None:
+        stream = sys.stderr if to_stderr else sys.stdout
+        terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+        if self.colour == "always" or terminal:
+            from mdmprofile.reports.text import render  # noqa: PLC0415 - rich is for terminals only
+
+            colour = self.colour == "always" or (self.colour == "auto" and not os.environ.get("NO_COLOR"))
+            text = render(view, width=shutil.get_terminal_size().columns, colour=colour)
+        else:
+            from mdmprofile.reports.plain import render as render_plain  # noqa: PLC0415
+
+            text = render_plain(view)
+        if text:
+            encoded = (text + "\n").encode(stream.encoding or "utf-8", "backslashreplace")
+            click.echo(encoded.decode(stream.encoding or "utf-8"), err=to_stderr, nl=False, color=True)
+
+
+def with_session(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand a command its ``Session`` instead of the shared options.
+
+    With ``--format json`` an error that stops the command is reported as JSON too, so that a script always gets an
+    object to parse.
+    """
+
+    @functools.wraps(function)
+    def wrapped(
+        *args: Any,  # noqa: ANN401 - whatever the command has
+        report_format: str,
+        fail_on: str,
+        colour: str,
+        quiet: bool,
+        verbose: bool,
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        session = Session(report_format, fail_on, colour, quiet, verbose)
+        try:
+            return function(session, *args, **options)
+        except MdmprofileError as error:
+            if report_format != "json":
+                raise
+            return session.finish(View(now=right_now(), errors=[error]))
+
+    return wrapped
+
+
+def ask() -> Prompt | None:
+    """A prompt for secrets when a person sits at the terminal; it writes to standard error and hides the answer."""
+    if not sys.stdin.isatty():
+        return None
+
+    def prompt(question: str) -> str:
+        answer: str = click.prompt(question, hide_input=True, err=True)
+        return answer
+
+    return prompt
+
+
+def _with_source(found: Any) -> str:  # noqa: ANN401 - a Finding
+    return f"{found.message} (source: {found.source})" if found.source else str(found.message)

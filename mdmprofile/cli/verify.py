@@ -1,0 +1,86 @@
+"""``mdmprofile verify``."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mdmprofile.anchors import load_anchors
+from mdmprofile.cli.params import AT, FILE, report_options, right_now
+from mdmprofile.cli.session import Session, with_session
+from mdmprofile.cms.trust import judge_trust
+from mdmprofile.cms.verify import Signature, Signer
+from mdmprofile.findings import by_severity, finding
+from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
+from mdmprofile.moments import stamp
+from mdmprofile.reader import open_profile
+from mdmprofile.reports.model import View
+
+
+@click.command("verify")
+@click.argument("file", type=FILE)
+@click.option("--trust", "anchors", multiple=True, metavar="CA|system", help="Trust this CA file; repeatable. system: the public roots.")
+@AT
+@report_options("warning")
+@with_session
+def command(session: Session, file: Path, anchors: tuple[str, ...], at: datetime | None) -> int:
+    """Tell who signed a profile, whether it was changed since, and whether to trust the signer.
+
+    Without --trust only the signature is judged.
+
+    \b
+    Example:
+      mdmprofile verify out/enroll.mobileconfig --trust pki/root.pem
+    """
+    now = at or right_now()
+    trusted = load_anchors(anchors) if anchors else None
+    source = "standard input" if file == STDIN else str(file)
+    opened = open_profile(read_file(file, limit=MAX_PROFILE), source=source)
+    findings = list(opened.findings)
+    if opened.signature is None:
+        findings.append(finding("signature.missing", "the profile is not signed", where=source))
+    elif trusted is None:
+        findings.append(
+            finding("signature.trust-not-judged", "the signer was checked, not whether to trust them", where=source)
+        )
+    else:
+        findings += judge_trust(opened.signature, trusted, at=now)
+    view = View(
+        now=now,
+        findings=by_severity(findings),
+        files=[_sentence(each) for each in _signers(opened.signature)],
+        extra={
+            "signed": opened.signature is not None,
+            "signers": [_signer_dict(each) for each in _signers(opened.signature)],
+            "content_sha256": hashlib.sha256(opened.content).hexdigest(),
+        },
+    )
+    return session.finish(view)
+
+
+def _signers(signature: Signature | None) -> tuple[Signer, ...]:
+    return signature.signers if signature else ()
+
+
+def _sentence(signer: Signer) -> str:
+    name = signer.certificate.subject or signer.certificate.name if signer.certificate else "unknown"
+    state = "intact" if signer.valid else f"NOT VALID, {signer.problem}"
+    when = f", signed {stamp(signer.signing_time)}" if signer.signing_time else ""
+    return f"signed by {name}: {state}; {signer.digest}{when}"
+
+
+def _signer_dict(signer: Signer) -> dict[str, Any]:
+    certificate = signer.certificate
+    return {
+        "subject": certificate.subject if certificate else None,
+        "sha256": certificate.sha256 if certificate else None,
+        "not_after": stamp(certificate.not_after) if certificate else None,
+        "digest": signer.digest,
+        "signing_time": stamp(signer.signing_time) if signer.signing_time else None,
+        "valid": signer.valid,
+        "problem": signer.problem,
+    }

@@ -1,0 +1,1 @@
+"""Cryptographic Message Syntax (RFC 5652): signing a profile, and telling who signed one."""

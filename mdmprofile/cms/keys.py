@@ -1,0 +1,51 @@
+"""Where a signature comes from: a certificate with its key in files, or one PKCS#12."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mdmprofile.certificates import Certificate, Identity
+from mdmprofile.chain import INTERMEDIATE, ROOT, IssuerGraph, role_of
+from mdmprofile.findings import Finding, finding
+
+
+def complete_chain(signer: Identity, available: Sequence[Certificate]) -> Identity:
+    """The signer with exactly the intermediates above it, nearest first; the root stays out.
+
+    A device knows the root already or does not trust it; without the intermediates it shows the profile as
+    unverified.
+    """
+    graph = IssuerGraph(each for each in (*signer.chain, *available) if each.is_ca)
+    above = tuple(each for each in graph.ancestors(signer.certificate) if role_of(each) == INTERMEDIATE)
+    return Identity(signer.certificate, signer.key, above)
+
+
+def judge_signer(
+    signer: Identity, available: Sequence[Certificate], *, public: Sequence[Certificate] = ()
+) -> tuple[Finding, ...]:
+    """Whether the key belongs to the certificate, and whether the chain leads to a root that is at hand.
+
+    ``public`` are roots that devices know without being told.
+    """
+    found = []
+    where = signer.certificate.source
+    if not signer.key_matches:
+        found.append(
+            finding(
+                "signing.key-mismatch",
+                f"the key does not belong to the certificate of {signer.certificate.name}",
+                where=where,
+            )
+        )
+    graph = IssuerGraph(each for each in (*signer.chain, *available, *public) if each.is_ca)
+    top = [signer.certificate, *graph.ancestors(signer.certificate)]
+    if not signer.certificate.self_signed and not any(role_of(each) == ROOT for each in top):
+        missing = next(each for each in reversed(top) if not graph.issuers(each))
+        found.append(
+            finding(
+                "signing.chain-incomplete",
+                f"the issuer of {missing.name} is missing: {missing.issuer}",
+                where=where,
+            )
+        )
+    return tuple(found)

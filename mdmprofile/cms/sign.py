@@ -1,0 +1,35 @@
+"""Attached CMS signatures in DER with SHA-256, as Apple's devices expect them around a profile.
+
+https://developer.apple.com/documentation/devicemanagement/configuring-multiple-devices-using-profiles
+"""
+
+from __future__ import annotations
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+
+from mdmprofile.certificates import Identity
+from mdmprofile.errors import SigningError
+
+
+def sign(content: bytes, signer: Identity) -> bytes:
+    """``content``, byte for byte, inside SignedData in DER; the signer's chain is embedded.
+
+    Raises ``SigningError`` when the key does not belong to the certificate or the signature cannot be made.
+    """
+    if not signer.key_matches:
+        raise SigningError("the signer's key does not belong to its certificate", where=signer.certificate.source)
+    builder = (
+        pkcs7.PKCS7SignatureBuilder()
+        .set_data(content)
+        .add_signer(signer.certificate.x509, signer.key, hashes.SHA256())
+    )
+    for each in signer.chain:
+        builder = builder.add_certificate(each.x509)
+    # Binary: without it, line ends are changed to CRLF and the signed bytes are no longer the profile's.
+    options = [pkcs7.PKCS7Options.Binary, pkcs7.PKCS7Options.NoCapabilities]
+    try:
+        return builder.sign(Encoding.DER, options)
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+        raise SigningError(f"the signature cannot be made: {error}", where=signer.certificate.source) from None

@@ -1,0 +1,166 @@
+"""CMS SignedData as plain frozen values: the one place that reads its ASN.1, BER and DER alike.
+
+Nothing is verified here. RFC 5652 section 5; asn1crypto reads the structure because signatures made with
+streaming tools and by devices are BER, which ``cryptography`` does not read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from asn1crypto import cms
+
+from mdmprofile.errors import SignatureFormatError
+
+MAX_SIGNERS = 16
+MAX_CERTIFICATES = 100
+
+_PARSER_ERRORS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    NotImplementedError,
+)
+
+
+@dataclass(frozen=True)
+class SignerInfo:
+    """One signer as the structure states it.
+
+    ``issuer`` is the issuer's name in DER, or None when the signer is named by ``key_identifier``. ``signed_bytes``
+    are what the signature covers when there are signed attributes: their DER, tagged as a SET.
+    """
+
+    issuer: bytes | None
+    serial: int
+    key_identifier: bytes | None
+    digest: str
+    signature_algorithm: str
+    signature_digest: str | None
+    pss_salt_length: int | None
+    signature: bytes
+    signed_bytes: bytes | None
+    message_digest: bytes | None
+    attribute_content_type: str | None
+    signing_time: datetime | None
+
+
+@dataclass(frozen=True)
+class SignedData:
+    """The parts of a SignedData; ``content`` is None when it is detached."""
+
+    content_type: str
+    content: bytes | None
+    signers: tuple[SignerInfo, ...]
+    certificates: tuple[bytes, ...]
+
+
+def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
+    """Read SignedData inside its ContentInfo.
+
+    Raises ``SignatureFormatError`` for anything else, whatever the parser made of it.
+    """
+    try:
+        info = cms.ContentInfo.load(data, strict=True)
+        if info["content_type"].native != "signed_data":
+            kind = info["content_type"].native
+            raise SignatureFormatError(f"is CMS of type {kind}, not signed data", where=source)
+        signed = info["content"]
+        encapsulated = signed["encap_content_info"]
+        infos = signed["signer_infos"]
+        certificates = _certificates(signed)
+        if len(infos) > MAX_SIGNERS or len(certificates) > MAX_CERTIFICATES:
+            raise SignatureFormatError("has too many signers or certificates", where=source)
+        return SignedData(
+            content_type=encapsulated["content_type"].native,
+            content=_content(encapsulated),
+            signers=tuple(_signer(each) for each in infos),
+            certificates=certificates,
+        )
+    except _PARSER_ERRORS as error:
+        kind = type(error).__name__
+        raise SignatureFormatError(
+            f"is not intact CMS signed data ({kind} while reading it)", where=source, hint="get the file again"
+        ) from None
+
+
+def embedded_certificates(signed: SignedData) -> tuple[bytes, ...]:
+    """The DER of every certificate the structure carries."""
+    return signed.certificates
+
+
+def _content(encapsulated: Any) -> bytes | None:  # noqa: ANN401 - asn1crypto has no types
+    content = encapsulated["content"]
+    return None if content.native is None else bytes(content)
+
+
+def _certificates(signed: Any) -> tuple[bytes, ...]:  # noqa: ANN401
+    choices = signed["certificates"]
+    if choices.native is None:
+        return ()
+    return tuple(each.chosen.dump() for each in choices if each.name == "certificate")
+
+
+def _signer(info: Any) -> SignerInfo:  # noqa: ANN401
+    sid = info["sid"]
+    by_serial = sid.name == "issuer_and_serial_number"
+    algorithm = info["signature_algorithm"]
+    name = algorithm.signature_algo
+    attributes, signed_bytes = _signed_attributes(info)
+    return SignerInfo(
+        issuer=sid.chosen["issuer"].dump() if by_serial else None,
+        serial=sid.chosen["serial_number"].native if by_serial else 0,
+        key_identifier=None if by_serial else sid.chosen.native,
+        digest=info["digest_algorithm"]["algorithm"].native,
+        signature_algorithm=name,
+        signature_digest=None if name in {"ed25519", "ed448"} else _hash_of(algorithm),
+        pss_salt_length=algorithm.salt_length if name == "rsassa_pss" else None,
+        signature=info["signature"].native,
+        signed_bytes=signed_bytes,
+        message_digest=attributes.get("message_digest"),
+        attribute_content_type=attributes.get("content_type"),
+        signing_time=_aware(attributes.get("signing_time")),
+    )
+
+
+def _hash_of(algorithm: Any) -> str | None:  # noqa: ANN401
+    """The digest that the signature algorithm itself names; None where only the digest algorithm does."""
+    try:
+        return str(algorithm.hash_algo)
+    except ValueError:
+        return None
+
+
+def _signed_attributes(info: Any) -> tuple[dict[str, Any], bytes | None]:  # noqa: ANN401
+    """The attributes by name, and the bytes that were signed.
+
+    The signature covers the attributes with the SET tag instead of the [0] they are stored under (RFC 5652 section
+    5.4). An attribute given twice is refused: which one counts would be the attacker's choice.
+    """
+    stored = info["signed_attrs"]
+    if stored.native is None:
+        return {}, None
+    values: dict[str, Any] = {}
+    for attribute in stored:
+        name = attribute["type"].native
+        if name in values:
+            raise ValueError("an attribute is given twice")
+        if name in {"message_digest", "content_type", "signing_time"} and len(attribute["values"]) != 1:
+            raise ValueError("an attribute has more or less than one value")
+        values[name] = attribute["values"][0].native if len(attribute["values"]) else None
+    raw = stored.dump()
+    indefinite = raw[1] == 0x80  # noqa: PLR2004 - BER's indefinite length
+    return values, stored.untag().dump(force=True) if indefinite else b"\x31" + raw[1:]
+
+
+def _aware(moment: Any) -> datetime | None:  # noqa: ANN401
+    if not isinstance(moment, datetime):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,50 @@
+"""Whether to trust a signer: a path from its certificate to an anchor that the caller names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
+
+from mdmprofile.certificates import PARSER_ERRORS, Certificate, first_line
+from mdmprofile.cms.verify import Signature
+from mdmprofile.findings import Finding, finding
+
+MAX_CHAIN_DEPTH = 8
+
+
+def judge_trust(signature: Signature, anchors: Sequence[Certificate], *, at: datetime) -> tuple[Finding, ...]:
+    """A ``signature.untrusted`` finding for every signer that no path connects to ``anchors`` at the time ``at``.
+
+    Paths are built and validated by ``cryptography`` (RFC 5280 section 6) with the extension rules of the Web PKI
+    left out: private CAs often lack what browsers ask for, and no key usage is required of a profile's signer.
+    Revocation is not checked.
+    """
+    return tuple(
+        finding("signature.untrusted", f"the signer {each.certificate.name} is not trusted: {reason}", where="signature")
+        for each in signature.signers
+        if each.certificate is not None
+        and (reason := _distrust(each.certificate, signature.certificates, anchors, at))
+    )
+
+
+def _distrust(
+    signer: Certificate, others: Sequence[Certificate], anchors: Sequence[Certificate], at: datetime
+) -> str:
+    """Why there is no trusted path; empty when there is one."""
+    verifier = (
+        PolicyBuilder()
+        .store(Store([each.x509 for each in anchors]))
+        .time(at)
+        .max_chain_depth(MAX_CHAIN_DEPTH)
+        .extension_policies(ca_policy=ExtensionPolicy.permit_all(), ee_policy=ExtensionPolicy.permit_all())
+        .build_client_verifier()
+    )
+    try:
+        verifier.verify(signer.x509, [each.x509 for each in others if each != signer])
+    except (VerificationError, *PARSER_ERRORS) as error:
+        if not signer.not_before <= at <= signer.not_after:
+            return "its certificate is expired or not valid yet"
+        return f"no path to a trusted certificate ({first_line(error).rpartition(': ')[2]})"
+    return ""

@@ -1,0 +1,323 @@
+"""``enroll.toml``, flags and variables become one frozen ``EnrollmentConfig``; all mistakes at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from mdmprofile import tables as t
+from mdmprofile.config_identity import IdentitySettings, read_identity
+from mdmprofile.errors import ConfigError, collect
+from mdmprofile.inputs import MAX_CONFIG, STDIN, read_file
+from mdmprofile.payloads.mdm import ALL_RIGHTS, CAPABILITIES, AccessRights, right_names
+from mdmprofile.profile import TARGETS
+from mdmprofile.secret import SecretSource
+from mdmprofile.templating import Variables, renderer
+
+DEFAULT_MARGIN = timedelta(days=30)
+DEFAULT_WARN = timedelta(days=30)
+DEFAULT_CRITICAL = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileSettings:
+    """The profile itself and its planned replacement; dates are aware UTC."""
+
+    identifier: str
+    display_name: str | None
+    description: str | None
+    organization: str | None
+    scope: str
+    uuid: str | None
+    removal_disallowed: bool | None
+    has_removal_passcode: bool | None
+    removal_password: SecretSource | None
+    removal_date: datetime | None
+    duration_until_removal: timedelta | None
+    expiration_date: datetime | None
+    target_device: int | None
+    consent_text: Mapping[str, str] | None
+    replace_on: datetime | None
+    replace_margin: timedelta
+    warn: timedelta
+    critical: timedelta
+    replaces: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """The MDM server, and every key of the MDM payload that is not derived."""
+
+    url: str
+    checkin_url: str | None
+    topic: str | None
+    push_certificate: Path | None
+    access_rights: int
+    capabilities: tuple[str, ...]
+    sign_message: bool | None
+    check_out_when_removed: bool
+    use_development_apns: bool | None
+    managed_apple_id: str | None
+    assigned_managed_apple_id: str | None
+    enrollment_mode: str | None
+    required_app_id: int | None
+    url_pinning_certificates: tuple[Path, ...]
+    checkin_url_pinning_certificates: tuple[Path, ...]
+    pinning_revocation_check_required: bool | None
+    prompt_for_bootstrap_token: bool | None
+    uuid: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrustSettings:
+    """What makes a device trust the server, and the URLs that the server publishes."""
+
+    certificates: tuple[Path, ...]
+    server_certificate: tuple[Path, ...]
+    public: bool
+    trust_profile_url: str | None
+    enrollment_url: str | None
+    anchor_certs_url: str | None
+    uuids: Mapping[str, str]
+
+    @property
+    def publishes(self) -> bool:
+        """Whether the server publishes documents beside the profile."""
+        return any((self.trust_profile_url, self.enrollment_url, self.anchor_certs_url))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SigningSettings:
+    """Where the signer's certificate and key come from: two files, or one PKCS#12."""
+
+    certificate: Path | None
+    key: Path | None
+    key_password: SecretSource | None
+    pkcs12: Path | None
+    pkcs12_password: SecretSource | None
+    chain: tuple[Path, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnrollmentConfig:
+    """Everything that a build needs; ``source`` names the file it was read from."""
+
+    profile: ProfileSettings
+    server: ServerSettings
+    trust: TrustSettings
+    identity: IdentitySettings
+    signing: SigningSettings | None
+    output_directory: Path
+    source: str = "flags"
+
+
+def load_config(
+    file: Path | None,
+    *,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    variables: Variables | None = None,
+    lenient: bool = False,
+) -> EnrollmentConfig:
+    """Read a config file, lay flags over it, and fill its templates.
+
+    ``overrides`` is a table of tables like the file, whose ``Path`` values are relative to the working directory.
+    With ``lenient``, templates whose variables are not known stay as they are. Raises ``ConfigError``, or
+    ``Problems`` with every mistake that was found.
+    """
+    data = parse_toml(read_file(file, limit=MAX_CONFIG), source=str(file)) if file is not None else {}
+    merged = _merge(data, overrides or {})
+    base = file.parent if file is not None and file != STDIN else Path()
+    context = t.Context(base, renderer(variables or {}, lenient=lenient))
+    top = t.Table(merged, "", context)
+    config = EnrollmentConfig(
+        profile=_profile(top.table("profile")),
+        server=_server(top.table("server")),
+        trust=_trust(top.table("trust")),
+        identity=read_identity(top.table("identity")),
+        signing=_signing(top.table("signing")) if "signing" in top or top.known.append("signing") else None,
+        output_directory=_output(top.table("output")),
+        source=str(file) if file is not None else "flags",
+    )
+    top.reject({"encryption": "encrypted profiles are not supported by this version"})
+    top.finish()
+    if context.problems:
+        for problem in context.problems:
+            problem.where = f"{file}: {problem.where}" if file is not None else problem.where
+        raise collect(context.problems)
+    return config
+
+
+def read_signing(values: Mapping[str, Any]) -> SigningSettings:
+    """The signer's settings alone, for signing a file without a config; raises as ``load_config`` does."""
+    context = t.Context(Path(), renderer({}))
+    settings = _signing(t.Table(values, "signing", context))
+    if context.problems:
+        raise collect(context.problems)
+    return settings
+
+
+def parse_toml(data: bytes, *, source: str) -> dict[str, Any]:
+    """TOML bytes as tables; raises ``ConfigError`` with line and column for a syntax error."""
+    try:
+        return tomllib.loads(data.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"is not valid TOML: {error}", where=source) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"is not UTF-8 text (byte {error.start})", where=source) from None
+    except (RecursionError, ValueError):
+        raise ConfigError("is not valid TOML: nested too deeply, or a value out of range", where=source) from None
+
+
+def _merge(data: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The file's tables with the flags on top; flags of another identity or signer replace the whole table."""
+    merged = dict(data)
+    for name, flags in overrides.items():
+        below = merged.get(name, {})
+        if not isinstance(below, Mapping):
+            continue
+        replaces = (name == "identity" and "type" in flags and below.get("type") != flags["type"]) or (
+            name == "signing" and not flags.keys().isdisjoint({"certificate", "pkcs12"})
+        )
+        merged[name] = dict(flags) if replaces else {**below, **flags}
+    return merged
+
+
+def _profile(table: t.Table) -> ProfileSettings:
+    settings = ProfileSettings(
+        identifier=table.require(
+            "identifier", t.word, 'give the profile a reverse-DNS name such as "com.example.mdm.enroll"'
+        ),
+        display_name=table.take("display_name", t.text, None),
+        description=table.take("description", t.text, None),
+        organization=table.take("organization", t.text, None),
+        scope=table.take("scope", t.one_of({"System": "System", "User": "User"}), "System"),
+        uuid=table.take("uuid", t.uuid_text, None),
+        removal_disallowed=table.take("removal_disallowed", t.boolean, None),
+        has_removal_passcode=table.take("has_removal_passcode", t.boolean, None),
+        removal_password=table.take("removal_password", t.secret("profile.removal_password"), None),
+        removal_date=table.take("removal_date", t.moment, None),
+        duration_until_removal=table.take("duration_until_removal", t.duration, None),
+        expiration_date=table.take("expiration_date", t.moment, None),
+        target_device=table.take("target_device", _target, None),
+        consent_text=table.take("consent_text", _consent, None),
+        replace_on=table.take("replace_on", t.moment, None),
+        replace_margin=table.take("replace_margin", t.duration, DEFAULT_MARGIN),
+        warn=table.take("warn", t.duration, DEFAULT_WARN),
+        critical=table.take("critical", t.duration, DEFAULT_CRITICAL),
+        replaces=table.take("replaces", t.path, None),
+    )
+    table.finish()
+    return settings
+
+
+def _server(table: t.Table) -> ServerSettings:
+    settings = ServerSettings(
+        url=table.require("url", t.word, 'set it to "https://mdm.example.com/mdm" or where your server is'),
+        checkin_url=table.take("checkin_url", t.word, None),
+        topic=table.take("topic", t.word, None),
+        push_certificate=table.take("push_certificate", t.path, None),
+        access_rights=table.take("access_rights", _rights, ALL_RIGHTS),
+        capabilities=table.take("capabilities", t.several(_capability), tuple(CAPABILITIES.values())),
+        sign_message=table.take("sign_message", t.boolean, None),
+        check_out_when_removed=table.take("check_out_when_removed", t.boolean, True),
+        use_development_apns=table.take("use_development_apns", t.boolean, None),
+        managed_apple_id=table.take("managed_apple_id", t.text, None),
+        assigned_managed_apple_id=table.take("assigned_managed_apple_id", t.text, None),
+        enrollment_mode=table.take("enrollment_mode", t.one_of({"BYOD": "BYOD", "ADDE": "ADDE"}), None),
+        required_app_id=table.take("required_app_id", t.integer, None),
+        url_pinning_certificates=table.take("url_pinning_certificates", t.several(t.path), ()),
+        checkin_url_pinning_certificates=table.take("checkin_url_pinning_certificates", t.several(t.path), ()),
+        pinning_revocation_check_required=table.take("pinning_revocation_check_required", t.boolean, None),
+        prompt_for_bootstrap_token=table.take("prompt_for_bootstrap_token", t.boolean, None),
+        uuid=table.take("uuid", t.uuid_text, None),
+    )
+    if "topic" not in table and "push_certificate" not in table:
+        table.context.problem(
+            "server", "has neither push_certificate nor topic", "name the push certificate's file; its topic is read"
+        )
+    table.finish()
+    return settings
+
+
+def _trust(table: t.Table) -> TrustSettings:
+    settings = TrustSettings(
+        certificates=table.take("certificates", t.several(t.path), ()),
+        server_certificate=table.take("server_certificate", t.several(t.path), ()),
+        public=table.take("public", t.boolean, False),
+        trust_profile_url=table.take("trust_profile_url", t.word, None),
+        enrollment_url=table.take("enrollment_url", t.word, None),
+        anchor_certs_url=table.take("anchor_certs_url", t.word, None),
+        uuids=table.take("uuids", _uuids, {}),
+    )
+    table.finish()
+    return settings
+
+
+def _signing(table: t.Table) -> SigningSettings:
+    settings = SigningSettings(
+        certificate=table.take("certificate", t.path, None),
+        key=table.take("key", t.path, None),
+        key_password=table.take("key_password", t.secret("signing.key_password"), None),
+        pkcs12=table.take("pkcs12", t.path, None),
+        pkcs12_password=table.take("pkcs12_password", t.secret("signing.pkcs12_password"), None),
+        chain=table.take("chain", t.several(t.path), ()),
+    )
+    later = "is not supported by this version; use certificate and key, or pkcs12"
+    table.reject(dict.fromkeys(("pkcs11", "command", "cms_command"), later))
+    if ("pkcs12" in table) == ("certificate" in table):
+        table.context.problem("signing", "needs either certificate and key, or pkcs12")
+    elif "certificate" in table and "key" not in table:
+        table.context.problem("signing.key", "is missing", "name the file with the signer's private key")
+    table.finish()
+    return settings
+
+
+def _output(table: t.Table) -> Path:
+    directory = table.take("directory", t.path, Path("out"))
+    table.finish()
+    return directory
+
+
+def _target(value: Any, context: t.Context) -> int:  # noqa: ANN401 - TOML values are of any type
+    return t.one_of(TARGETS)(value, context) if isinstance(value, str) else t.integer(value, context)
+
+
+def _consent(value: Any, context: t.Context) -> dict[str, str]:  # noqa: ANN401
+    if isinstance(value, str):
+        return {"default": t.text(value, context)}
+    if not isinstance(value, Mapping) or not value:
+        raise TypeError('must be text, or a table of languages such as { default = "…", de = "…" }')
+    return {str(language): t.text(each, context) for language, each in value.items()}
+
+
+def _uuids(value: Any, context: t.Context) -> dict[str, str]:  # noqa: ANN401
+    if not isinstance(value, Mapping):
+        raise TypeError("must be a table from SHA-256 fingerprints to UUIDs")
+    return {
+        str(name).replace(":", "").lower(): t.uuid_text(each, context) for name, each in value.items()
+    }
+
+
+def _capability(value: Any, context: t.Context) -> str:  # noqa: ANN401
+    full = {name: name for name in CAPABILITIES.values()}
+    return t.one_of(CAPABILITIES | full)(value, context)
+
+
+def _rights(value: Any, context: t.Context) -> int:  # noqa: ANN401
+    """``all``, a number, or names; what a number may be is judged by the rules."""
+    if isinstance(value, str):
+        given = t.text(value, context).replace("_", "-").lower()
+        if given == "all":
+            return ALL_RIGHTS
+        if given.lstrip("-").isdigit():
+            return t.integer(given, context)
+        value = [each.strip() for each in given.split(",")]
+    if isinstance(value, list | tuple):
+        names = dict(zip(right_names(), AccessRights, strict=True))
+        folded = [each.replace("_", "-") if isinstance(each, str) else each for each in value]
+        return int(sum(set(t.several(t.one_of(names))(folded, context))))
+    return t.integer(value, context)

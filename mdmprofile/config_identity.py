@@ -1,0 +1,194 @@
+"""The config's ``[identity]`` table: SCEP, ACME, or a PKCS#12 for one device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from mdmprofile import tables as t
+from mdmprofile.payloads.names import Subject, SubjectAltName, check_type, parse_subject
+from mdmprofile.secret import SecretSource
+
+_LATER = "identities issued for each device are not supported by this version; name one with file"
+_ISSUING = ("ca_certificate", "ca_key", "ca_key_password", "key", "subject", "encryption", "validity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScepSettings:
+    """A SCEP identity; ``validity`` is what the issuer grants, None when it is not known."""
+
+    url: str
+    name: str | None
+    subject: Subject | None
+    subject_alt_name: SubjectAltName | None
+    challenge: SecretSource | None
+    key_size: int
+    key_type: str
+    key_usage: int
+    ca_certificate: Path | None
+    ca_fingerprint: bytes | None
+    retries: int | None
+    retry_delay: int | None
+    key_is_extractable: bool
+    allow_all_apps_access: bool | None
+    validity: timedelta | None
+    uuid: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcmeSettings:
+    """An ACME identity; ``validity`` is what the issuer grants, None when it is not known."""
+
+    directory_url: str
+    client_identifier: str
+    subject: Subject | None
+    subject_alt_name: SubjectAltName | None
+    key_type: str
+    key_size: int
+    hardware_bound: bool
+    attest: bool
+    usage_flags: int | None
+    extended_key_usage: tuple[str, ...] | None
+    key_is_extractable: bool
+    allow_all_apps_access: bool | None
+    validity: timedelta | None
+    uuid: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pkcs12Settings:
+    """A PKCS#12 identity in a file; ``single_device`` says that the profile is for one device only."""
+
+    file: Path
+    password: SecretSource | None
+    embed_password: bool
+    single_device: bool
+    key_is_extractable: bool
+    allow_all_apps_access: bool | None
+    uuid: str | None
+
+
+IdentitySettings = ScepSettings | AcmeSettings | Pkcs12Settings
+
+
+def read_identity(table: t.Table) -> IdentitySettings:
+    """The identity that the table describes; mistakes go to the table's context."""
+    kinds = {"scep": _scep, "acme": _acme, "pkcs12": _pkcs12}
+    hint = 'set type = "acme", "scep" or "pkcs12" in [identity]'
+    read = table.require("type", t.one_of(kinds), hint)
+    if read is None:
+        # Without the type nobody can tell which of the other keys are right.
+        return Pkcs12Settings(
+            file=Path(),
+            password=None,
+            embed_password=True,
+            single_device=False,
+            key_is_extractable=False,
+            allow_all_apps_access=None,
+            uuid=None,
+        )
+    settings = read(table)
+    table.finish()
+    return settings
+
+
+def _scep(table: t.Table) -> ScepSettings:
+    if "ca_certificate" in table and "ca_fingerprint" in table:
+        table.context.problem(table.where("ca_fingerprint"), "contradicts ca_certificate", "give one of them")
+    return ScepSettings(
+        url=table.require("url", t.word, "set it to the SCEP server's URL"),
+        name=table.take("name", t.text, None),
+        subject=table.take("subject", _subject, None),
+        subject_alt_name=table.take("subject_alt_name", _alternative_names, None),
+        challenge=table.take("challenge", t.secret(table.where("challenge")), None),
+        key_size=table.take("key_size", t.integer, 2048),
+        key_type=table.take("key_type", t.text, "RSA"),
+        key_usage=table.take("key_usage", t.integer, 5),
+        ca_certificate=table.take("ca_certificate", t.path, None),
+        ca_fingerprint=table.take("ca_fingerprint", _fingerprint, None),
+        retries=table.take("retries", t.integer, None),
+        retry_delay=table.take("retry_delay", t.integer, None),
+        key_is_extractable=table.take("key_is_extractable", t.boolean, False),
+        allow_all_apps_access=table.take("allow_all_apps_access", t.boolean, None),
+        validity=table.take("validity", t.duration, None),
+        uuid=table.take("uuid", t.uuid_text, None),
+    )
+
+
+def _acme(table: t.Table) -> AcmeSettings:
+    return AcmeSettings(
+        directory_url=table.require("directory_url", t.word, "set it to the ACME server's directory URL"),
+        client_identifier=table.require(
+            "client_identifier", t.text, "set it to the value that the ACME server knows this device by"
+        ),
+        subject=table.take("subject", _subject, None),
+        subject_alt_name=table.take("subject_alt_name", _alternative_names, None),
+        key_type=table.take("key_type", t.text, "ECSECPrimeRandom"),
+        key_size=table.take("key_size", t.integer, 384),
+        hardware_bound=table.take("hardware_bound", t.boolean, True),
+        attest=table.take("attest", t.boolean, False),
+        usage_flags=table.take("usage_flags", t.integer, None),
+        extended_key_usage=table.take("extended_key_usage", t.several(t.word), None),
+        key_is_extractable=table.take("key_is_extractable", t.boolean, False),
+        allow_all_apps_access=table.take("allow_all_apps_access", t.boolean, None),
+        validity=table.take("validity", t.duration, None),
+        uuid=table.take("uuid", t.uuid_text, None),
+    )
+
+
+def _pkcs12(table: t.Table) -> Pkcs12Settings:
+    if "file" not in table:
+        table.reject(dict.fromkeys(_ISSUING, _LATER))
+    return Pkcs12Settings(
+        file=table.require("file", t.path, "name the PKCS#12 file of the one device"),
+        password=table.take("password", t.secret(table.where("password")), None),
+        embed_password=table.take("embed_password", t.boolean, True),
+        single_device=table.take("single_device", t.boolean, False),
+        key_is_extractable=table.take("key_is_extractable", t.boolean, False),
+        allow_all_apps_access=table.take("allow_all_apps_access", t.boolean, None),
+        uuid=table.take("uuid", t.uuid_text, None),
+    )
+
+
+def _subject(value: Any, context: t.Context) -> Subject:  # noqa: ANN401 - TOML values are of any type
+    """Parsed before its templates are filled, so that a comma in a variable cannot add a name of its own."""
+    if isinstance(value, str):
+        pairs = parse_subject(value)
+    elif isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(each, str) for each in pair)  # noqa: PLR2004 - a pair
+        for pair in value
+    ):
+        pairs = tuple((check_type(name), each) for name, each in value)
+    else:
+        raise TypeError('must be text such as "CN=device,O=Example" or a list of pairs [["CN", "device"]]')
+    return tuple((name, t.text(each, context)) for name, each in pairs)
+
+
+def _alternative_names(value: Any, context: t.Context) -> SubjectAltName:  # noqa: ANN401
+    if not isinstance(value, Mapping):
+        raise TypeError("must be a table with rfc822_name, dns_name, uri or nt_principal_name")
+    names = ("rfc822_name", "dns_name", "uri", "nt_principal_name")
+    unknown = [each for each in value if each not in names]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not a known key; use {', '.join(names)}")
+    return SubjectAltName(
+        **{
+            name: t.several(t.text)(each, context) if isinstance(each, list) else t.text(each, context)
+            for name, each in value.items()
+        }
+    )
+
+
+def _fingerprint(value: Any, context: t.Context) -> bytes:  # noqa: ANN401
+    digits = re.sub(r"[:\s]", "", t.text(value, context))
+    try:
+        fingerprint = bytes.fromhex(digits)
+    except ValueError:
+        raise ValueError("must be hexadecimal, for example AB:CD:…") from None
+    if len(fingerprint) not in {16, 20}:
+        raise ValueError(f"has {len(fingerprint)} bytes; SHA-1 has 20 and MD5 has 16")
+    return fingerprint

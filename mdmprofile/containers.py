@@ -1,0 +1,241 @@
+"""Every container that certificates and keys come in: PEM, DER, PKCS#7 and PKCS#12.
+
+The format is told by the bytes, never by the file's name.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7, pkcs12
+
+from mdmprofile.certificates import PARSER_ERRORS, Certificate, Identity, SigningKey, first_line
+from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, collect
+
+MAX_IN_ONE_FILE = 2000
+
+_BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
+_CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
+_PKCS7_LABELS = (b"PKCS7", b"CMS")
+_SEQUENCE, _INTEGER, _OID = 0x30, 0x02, 0x06
+
+
+def load_certificates(
+    data: bytes, *, source: str = "", password: bytes | None = None
+) -> tuple[Certificate, ...]:
+    """Every certificate in ``data``: PEM (any number, with text around them), DER, PKCS#7 or PKCS#12.
+
+    ``password`` opens a PKCS#12. Raises ``CertificateError`` when there is none or one is malformed, and
+    ``PasswordError`` when the password does not open the file.
+    """
+    data = _without_utf16(data)
+    if not data.strip():
+        raise CertificateError("is empty where certificates belong", where=source)
+    if _BEGIN in data:
+        found = list(_from_pem(data, source))
+    else:
+        found = list(_from_der(data, source, password))
+    if len(found) > MAX_IN_ONE_FILE:
+        raise CertificateError(f"holds more than {MAX_IN_ONE_FILE} certificates", where=source)
+    if not found:
+        raise CertificateError("holds no certificate", where=source, hint="give a PEM, DER, P7B or P12 file")
+    return tuple(found)
+
+
+def is_pkcs12(data: bytes) -> bool:
+    """Whether the bytes begin as a PKCS#12 PFX does: a sequence whose first element is an integer."""
+    return _first_inner_tag(data) == _INTEGER
+
+
+def load_pkcs12(data: bytes, *, source: str = "", password: bytes | None = None) -> Identity:
+    """The identity in a PKCS#12 file, with its other certificates as ``chain``.
+
+    Raises ``PasswordError`` for a wrong or missing password, ``CertificateError`` for anything else.
+    """
+    certificates, key = _open_pkcs12(data, source, password)
+    if key is None:
+        raise CertificateError("holds no private key, so it is no identity", where=source)
+    identity = next((each for each in certificates if each.key_info == _public_der(key)), None)
+    if identity is None:
+        raise CertificateError("holds no certificate for its private key", where=source)
+    return Identity(identity, key, tuple(each for each in certificates if each != identity))
+
+
+def load_private_key(data: bytes, *, source: str = "", password: bytes | None = None) -> SigningKey:
+    """An RSA or EC private key in PEM or DER, encrypted or not.
+
+    Raises ``PasswordError`` for a wrong or missing password, ``CertificateError`` for anything else. The RSA
+    consistency check is left out because it costs more than the signature; whoever signs verifies the result
+    with the certificate instead.
+    """
+    load = (
+        serialization.load_pem_private_key if _BEGIN in data else serialization.load_der_private_key
+    )
+    try:
+        key = load(data, password or None, unsafe_skip_rsa_key_validation=True)
+    except TypeError as error:
+        if password:
+            return load_private_key(data, source=source)
+        raise PasswordError(
+            "the private key is encrypted and needs a password", where=source, hint="give its password"
+        ) from error.__cause__
+    except PARSER_ERRORS as error:
+        if b"ENCRYPTED" in data or (password and _BEGIN not in data):
+            raise PasswordError("the password does not open the private key", where=source) from None
+        raise CertificateError(f"holds no readable private key: {first_line(error)}", where=source) from None
+    return _signing_key(key, source)
+
+
+def fingerprint_sha1(certificate: Certificate) -> bytes:
+    """The SHA-1 fingerprint of the DER bytes, 20 bytes, as SCEP's CAFingerprint wants it."""
+    return hashlib.sha1(certificate.der, usedforsecurity=False).digest()
+
+
+def _without_utf16(data: bytes) -> bytes:
+    """PEM text that a shell wrote as UTF-16, as bytes that the rest reads."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        try:
+            return data.decode("utf-16").encode("utf-8")
+        except UnicodeError:
+            return data
+    return data
+
+
+def _from_pem(data: bytes, source: str) -> Iterator[Certificate]:
+    errors: list[MdmprofileError] = []
+    found: list[Certificate] = []
+    labels: list[str] = []
+    for number, (label, body) in enumerate(_pem_blocks(data, source), 1):
+        place = f"{source} #{number}" if source else f"#{number}"
+        try:
+            if label in _CERTIFICATE_LABELS:
+                der = _base64(body, place)
+                found.append(Certificate(_without_trust_settings(der, label), place))
+            elif label in _PKCS7_LABELS:
+                found.extend(_from_pkcs7(_base64(body, place), place))
+            else:
+                labels.append(label.decode("ascii", "replace"))
+        except MdmprofileError as error:
+            errors.append(error)
+        if len(found) > MAX_IN_ONE_FILE:
+            break
+    if errors:
+        raise collect(errors)
+    if not found and labels:
+        kinds = ", ".join(sorted(set(labels)))
+        raise CertificateError(f"holds no certificate, only {kinds}", where=source)
+    return iter(found)
+
+
+def _pem_blocks(data: bytes, source: str) -> Iterator[tuple[bytes, bytes]]:
+    """Label and base64 body of each PEM block; everything around them is text and ignored (RFC 7468)."""
+    position = data.find(_BEGIN)
+    while position >= 0:
+        label_end = data.find(_DASHES, position + len(_BEGIN), position + len(_BEGIN) + 64)
+        if label_end < 0:
+            raise CertificateError("has a PEM header that never ends", where=source)
+        label = data[position + len(_BEGIN) : label_end]
+        closing = _END + label + _DASHES
+        end = data.find(closing, label_end)
+        if end < 0:
+            text = label.decode("ascii", "replace")
+            raise CertificateError(
+                f"is cut short: a {text!r} block has no END line", where=source, hint="copy the whole file again"
+            )
+        yield label, data[label_end + len(_DASHES) : end]
+        position = data.find(_BEGIN, end + len(closing))
+
+
+def _base64(body: bytes, place: str) -> bytes:
+    try:
+        return binascii.a2b_base64(b"".join(body.split()), strict_mode=True)
+    except binascii.Error as error:
+        raise CertificateError(f"has malformed base64 in its PEM: {error}", where=place) from None
+
+
+def _without_trust_settings(der: bytes, label: bytes) -> bytes:
+    """OpenSSL's TRUSTED CERTIFICATE has trust settings behind the certificate; keep the certificate."""
+    if label != b"TRUSTED CERTIFICATE" or len(der) < 4 or der[0] != _SEQUENCE or der[1] & 0x80 == 0:  # noqa: PLR2004 - the shortest header with a long length
+        return der
+    octets = der[1] & 0x7F
+    return der[: 2 + octets + int.from_bytes(der[2 : 2 + octets], "big")]
+
+
+def _first_inner_tag(data: bytes) -> int | None:
+    """The tag of the first element inside an outer SEQUENCE, whatever form its length has (BER or DER)."""
+    if len(data) < 3 or data[0] != _SEQUENCE:  # noqa: PLR2004 - a header and one inner tag
+        return None
+    skip = data[1] & 0x7F if data[1] & 0x80 else 0
+    return data[2 + skip] if len(data) > 2 + skip else None
+
+
+def _from_der(data: bytes, source: str, password: bytes | None) -> Iterable[Certificate]:
+    tag = _first_inner_tag(data)
+    if tag == _INTEGER:
+        return _open_pkcs12(data, source, password)[0]
+    if tag == _OID:
+        return _from_pkcs7(data, source)
+    if tag == _SEQUENCE:
+        return [Certificate(data, source)]
+    raise CertificateError(
+        "holds no certificate: neither PEM, DER, PKCS#7 nor PKCS#12", where=source, hint="check the file"
+    )
+
+
+def _from_pkcs7(data: bytes, source: str) -> list[Certificate]:
+    try:
+        loaded = pkcs7.load_der_pkcs7_certificates(data)
+    except PARSER_ERRORS:
+        return _from_ber_pkcs7(data, source)
+    return [Certificate(each.public_bytes(Encoding.DER), f"{source} #{n}") for n, each in enumerate(loaded, 1)]
+
+
+def _from_ber_pkcs7(data: bytes, source: str) -> list[Certificate]:
+    """PKCS#7 in BER, as some exporters write it; ``cryptography`` reads DER only."""
+    from mdmprofile.cms.structure import embedded_certificates, parse_signed_data  # noqa: PLC0415 - slow to import, seldom needed
+
+    try:
+        signed = parse_signed_data(data, source=source)
+        return [
+            Certificate(der, f"{source} #{n}") for n, der in enumerate(embedded_certificates(signed), 1)
+        ]
+    except MdmprofileError as error:
+        raise CertificateError(
+            "is malformed or cut short: no PKCS#7 certificates can be read", where=source
+        ) from error.__cause__
+
+
+def _open_pkcs12(
+    data: bytes, source: str, password: bytes | None
+) -> tuple[list[Certificate], SigningKey | None]:
+    try:
+        opened = pkcs12.load_pkcs12(data, password)
+    except PARSER_ERRORS as error:
+        if "password" in str(error).lower() or "mac" in str(error).lower():
+            problem = "the password does not open it" if password else "it needs a password"
+            raise PasswordError(
+                f"{problem}, or it is not an intact PKCS#12 file", where=source, hint="give its password"
+            ) from None
+        raise CertificateError(f"is not an intact PKCS#12 file: {first_line(error)}", where=source) from None
+    entries = [opened.cert, *opened.additional_certs]
+    certificates = [
+        Certificate(entry.certificate.public_bytes(Encoding.DER), f"{source} #{number}")
+        for number, entry in enumerate((entry for entry in entries if entry is not None), 1)
+    ]
+    return certificates, None if opened.key is None else _signing_key(opened.key, source)
+
+
+def _signing_key(key: object, source: str) -> SigningKey:
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise CertificateError(
+            "holds a key that is neither RSA nor EC", where=source, hint="Apple's devices verify RSA and EC only"
+        )
+    return key
+
+
+def _public_der(key: SigningKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)

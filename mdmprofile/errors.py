@@ -1,0 +1,80 @@
+"""Every exception this project raises, with the advice a person needs and the exit code a script gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class MdmprofileError(Exception):
+    """Base of every error: what went wrong, where, and what to do about it.
+
+    ``exit_code`` is the process status that the command line answers with: 3, the job could not be done.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class Problems(MdmprofileError):
+    """Several errors found in one run; ``errors`` holds them in the order they were found."""
+
+    def __init__(self, errors: Iterable[MdmprofileError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(str(error) for error in self.errors))
+
+
+class InputError(MdmprofileError):
+    """A file cannot be read: absent, a directory, too large, or not allowed."""
+
+
+class OutputError(MdmprofileError):
+    """A result cannot be written; what stood there before is untouched."""
+
+
+class ConfigError(MdmprofileError):
+    """One mistake in the configuration; ``where`` is the key's path."""
+
+
+class TemplateError(MdmprofileError):
+    """A template in a configuration value cannot be rendered."""
+
+
+class SecretError(MdmprofileError):
+    """A secret cannot be fetched from its file, variable, command or prompt."""
+
+
+class CertificateError(MdmprofileError):
+    """Bytes that should hold certificates do not, or hold malformed ones."""
+
+
+class PasswordError(CertificateError):
+    """A private key or PKCS#12 file needs a password, or another one."""
+
+
+class ProfileError(MdmprofileError):
+    """Bytes that should be a configuration profile are not, or a value has no place in one."""
+
+
+class SigningError(MdmprofileError):
+    """A signature that was asked for cannot be made."""
+
+
+class SignatureFormatError(MdmprofileError):
+    """Bytes that should be CMS SignedData are not."""
+
+
+def collect(errors: Iterable[MdmprofileError]) -> MdmprofileError:
+    """One error that stands for all of them: the error itself when there is only one."""
+    flat: list[MdmprofileError] = []
+    for error in errors:
+        flat.extend(error.errors if isinstance(error, Problems) else [error])
+    return flat[0] if len(flat) == 1 else Problems(flat)

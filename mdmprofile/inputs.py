@@ -1,0 +1,45 @@
+"""Bounded reads: the one place that opens what a user names."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from mdmprofile.errors import InputError
+
+MAX_CERTIFICATES = 16 * 1024 * 1024
+MAX_PROFILE = 32 * 1024 * 1024
+MAX_CONFIG = 1024 * 1024
+MAX_SECRET = 64 * 1024
+
+STDIN = Path("-")
+
+
+def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
+    """The whole content of ``path``, at most ``limit`` bytes; ``-`` reads standard input.
+
+    Reads one byte past the limit at most, so that an endless file costs no more than a large one.
+    Raises ``InputError`` when the file is absent, a directory, unreadable or larger.
+    """
+    where = "standard input" if path == STDIN else str(path)
+    try:
+        if path == STDIN:
+            data = sys.stdin.buffer.read(limit + 1)
+        else:
+            with path.open("rb") as stream:
+                data = stream.read(limit + 1)
+    except IsADirectoryError:
+        raise InputError("is a directory where a file belongs", where=where) from None
+    except FileNotFoundError:
+        raise InputError(
+            "no such file", where=where, hint="check the path; paths in a config are relative to the config"
+        ) from None
+    except (OSError, ValueError) as error:
+        if os.path.isdir(path):  # noqa: PTH112 - Windows reports a directory as a refused permission
+            raise InputError("is a directory where a file belongs", where=where) from None
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise InputError(f"cannot be read: {reason or error}", where=where) from None
+    if len(data) > limit:
+        raise InputError(f"is larger than the limit of {limit // 1024:,} KiB", where=where)
+    return data

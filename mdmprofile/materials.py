@@ -1,0 +1,179 @@
+"""Everything that a config names, read from its files: certificates, identities, and secrets when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
+from mdmprofile.config import EnrollmentConfig, SigningSettings
+from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
+from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
+from mdmprofile.errors import CertificateError, MdmprofileError
+from mdmprofile.inputs import read_file
+from mdmprofile.secret import Prompt, SecretSource
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pkcs12File:
+    """A PKCS#12 as it is in its file, opened; ``password`` is None when it has none."""
+
+    data: bytes = field(repr=False)
+    identity: Identity
+    password: str | None = field(repr=False)
+    file_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Materials:
+    """What the config's files hold, and ``errors``, everything that could not be read."""
+
+    trust: tuple[Certificate, ...]
+    servers: tuple[Certificate, ...]
+    push: Certificate | None
+    pinned: tuple[Certificate, ...]
+    checkin_pinned: tuple[Certificate, ...]
+    scep_ca: Certificate | None
+    pkcs12: Pkcs12File | None
+    challenge: str | None = field(repr=False)
+    removal_password: str | None = field(repr=False)
+    signer: Identity | None
+    signer_certificate: Certificate | None
+    signing_chain: tuple[Certificate, ...]
+    errors: tuple[MdmprofileError, ...]
+
+
+class _Loader:
+    """Reads each file once and keeps every error instead of stopping at the first."""
+
+    def __init__(self, prompt: Prompt | None) -> None:
+        self.prompt = prompt
+        self.errors: list[MdmprofileError] = []
+        self._certificates: dict[Path, tuple[Certificate, ...]] = {}
+
+    def attempt(self, action: Callable[[], T]) -> T | None:
+        try:
+            return action()
+        except MdmprofileError as error:
+            self.errors.append(error)
+            return None
+
+    def certificates(self, paths: Iterable[Path]) -> tuple[Certificate, ...]:
+        return tuple(each for path in paths for each in self._of_file(path))
+
+    def _of_file(self, path: Path) -> tuple[Certificate, ...]:
+        if path not in self._certificates:
+            found = self.attempt(lambda: load_certificates(read_file(path), source=str(path)))
+            self._certificates[path] = found or ()
+        return self._certificates[path]
+
+    def secret(self, source: SecretSource | None) -> str | None:
+        return None if source is None else self.attempt(lambda: source.fetch(self.prompt))
+
+
+def load_materials(
+    config: EnrollmentConfig, *, prompt: Prompt | None = None, private: bool = True
+) -> Materials:
+    """Read every file that the config names.
+
+    Without ``private``, keys and secrets that are not needed to judge dates are left alone: the signer's key, the
+    challenge, the removal password.
+    """
+    load = _Loader(prompt)
+    identity = config.identity
+    signing = config.signing
+    trust = load.certificates(config.trust.certificates)
+    signing_chain = load.certificates(signing.chain) if signing else ()
+    signer = _signer(signing, load, private=private) if signing else None
+    signer_certificate = signer.certificate if signer else None
+    if signing and signing.certificate and signer_certificate is None:
+        signer_certificate = next(iter(load.certificates([signing.certificate])), None)
+    return Materials(
+        trust=trust,
+        servers=load.certificates(config.trust.server_certificate),
+        push=_push(config.server.push_certificate, load),
+        pinned=load.certificates(config.server.url_pinning_certificates),
+        checkin_pinned=load.certificates(config.server.checkin_url_pinning_certificates),
+        scep_ca=_scep_ca(identity.ca_certificate, load) if isinstance(identity, ScepSettings) else None,
+        pkcs12=_pkcs12(identity, load) if isinstance(identity, Pkcs12Settings) else None,
+        challenge=load.secret(identity.challenge) if private and isinstance(identity, ScepSettings) else None,
+        removal_password=load.secret(config.profile.removal_password) if private else None,
+        signer=signer,
+        signer_certificate=signer_certificate,
+        signing_chain=signing_chain,
+        errors=tuple(dict.fromkeys(load.errors)),
+    )
+
+
+def load_signer(settings: SigningSettings, *, prompt: Prompt | None = None) -> Identity:
+    """The signer alone, with the certificates of its chain files.
+
+    Raises the first error that stands in the way.
+    """
+    load = _Loader(prompt)
+    signer = _signer(settings, load, private=True)
+    chain = load.certificates(settings.chain)
+    if load.errors or signer is None:
+        raise load.errors[0]
+    return Identity(signer.certificate, signer.key, (*signer.chain, *chain))
+
+
+def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identity | None:
+    if signing.pkcs12 is not None:
+        pkcs12 = signing.pkcs12
+        password = load.secret(signing.pkcs12_password)
+        if signing.pkcs12_password is not None and password is None:
+            return None
+        return load.attempt(lambda: load_pkcs12(read_file(pkcs12), source=str(pkcs12), password=_bytes(password)))
+    if signing.certificate is None or signing.key is None or not private:
+        return None
+    key_file = signing.key
+    certificates = load.certificates([signing.certificate])
+    password = load.secret(signing.key_password)
+    if signing.key_password is not None and password is None:
+        return None
+    key = load.attempt(
+        lambda: load_private_key(read_file(key_file), source=str(key_file), password=_bytes(password))
+    )
+    if key is None or not certificates:
+        return None
+    # A file with the whole chain is common: the signer is the certificate the key belongs to, else the first.
+    candidates = [Identity(each, key) for each in certificates]
+    chosen = next((each for each in candidates if each.key_matches), candidates[0])
+    return Identity(chosen.certificate, key, tuple(each for each in certificates if each != chosen.certificate))
+
+
+def _push(path: Path | None, load: _Loader) -> Certificate | None:
+    found = load.certificates([path] if path else [])
+    topical = (each for each in found if each.push_topic.startswith(PUSH_TOPIC_PREFIX))
+    return next(topical, next(iter(found), None))
+
+
+def _scep_ca(path: Path | None, load: _Loader) -> Certificate | None:
+    found = load.certificates([path] if path else [])
+    if len(found) > 1:
+        load.errors.append(
+            CertificateError(
+                f"holds {len(found)} certificates where the SCEP CA's one is needed", where=str(path)
+            )
+        )
+    return next(iter(found), None)
+
+
+def _pkcs12(settings: Pkcs12Settings, load: _Loader) -> Pkcs12File | None:
+    password = load.secret(settings.password)
+    if settings.password is not None and password is None:
+        return None
+    data = load.attempt(lambda: read_file(settings.file))
+    if data is None:
+        return None
+    identity = load.attempt(lambda: load_pkcs12(data, source=str(settings.file), password=_bytes(password)))
+    return None if identity is None else Pkcs12File(data, identity, password, settings.file.name)
+
+
+def _bytes(password: str | None) -> bytes | None:
+    return None if password is None else password.encode("utf-8")

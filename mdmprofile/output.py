@@ -1,0 +1,127 @@
+"""The only writer of result files: all of them or none, and never half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdmprofile.errors import OutputError
+
+STDOUT = Path("-")
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would turn line feeds into CRLF
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A file to be written; ``private`` ones are readable by their owner alone."""
+
+    path: Path
+    data: bytes
+    private: bool = False
+
+
+def write_all(files: Sequence[Pending]) -> None:
+    """Write every file, each complete or not at all.
+
+    All are written beside their targets first and moved into place only when every one is complete, so a full disk
+    or an interruption leaves what stood there untouched. Raises ``OutputError``.
+    """
+    waiting: list[tuple[Path, Path]] = []
+    try:
+        for each in files:
+            if _is_special(each.path):
+                _write_through(each)
+            else:
+                waiting.append((_write_beside(each), each.path.resolve()))
+        while waiting:
+            temporary, target = waiting[0]
+            with _explained(target):
+                temporary.replace(target)
+            waiting.pop(0)
+    finally:
+        for temporary, _ in waiting:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+def write_one(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write one file atomically; ``-`` is standard output. Raises ``OutputError``."""
+    if path == STDOUT:
+        write_stdout(data)
+    else:
+        write_all([Pending(path, data, private)])
+
+
+def write_stdout(data: bytes) -> None:
+    """Write bytes to standard output. Raises ``OutputError``, and ``BrokenPipeError`` when nobody reads on."""
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", where="standard output") from None
+
+
+def make_directory(path: Path) -> None:
+    """Make an output directory where there is none. Raises ``OutputError``."""
+    with _explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """Raise ``OutputError`` for the first path that is there already."""
+    for path in paths:
+        if os.path.lexists(path):
+            raise OutputError("is there already", where=str(path), hint="use --force to overwrite it")
+
+
+def _write_beside(file: Pending) -> Path:
+    """Write to a new file in the target's directory, where moving it into place cannot cross devices."""
+    target = file.path.resolve()
+    with _explained(file.path):
+        if target.is_dir():
+            raise IsADirectoryError(0, "is a directory where a file belongs")
+        temporary = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}.new")
+        # The mode is set on creation: a secret is never readable by others, not even for a moment.
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600 if file.private else 0o666
+        )
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(file.data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except BaseException:
+            temporary.unlink()
+            raise
+        return temporary
+
+
+def _is_special(path: Path) -> bool:
+    """Whether the path is a device or pipe, which must be written to and never replaced."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _write_through(file: Pending) -> None:
+    with _explained(file.path), file.path.open("wb", buffering=0) as stream:
+        stream.write(file.data)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise OutputError("its directory does not exist", where=str(path), hint="make it first") from None
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", where=str(path)) from None

@@ -1,0 +1,1 @@
+"""Apple's payloads as frozen values, a file a type; each knows the property list it becomes."""

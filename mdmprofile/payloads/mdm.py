@@ -1,0 +1,75 @@
+"""The MDM payload, and the rights and capabilities it names.
+
+https://developer.apple.com/documentation/devicemanagement/mdm
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import ClassVar
+
+from mdmprofile.payloads.base import Payload, key, required_key
+
+TOPIC_PREFIX = "com.apple.mgmt."
+
+
+class AccessRights(IntFlag):
+    """What the server may ask of a device; a replacement may drop rights, never add one."""
+
+    INSPECT_PROFILES = 1
+    INSTALL_PROFILES = 2
+    LOCK_AND_PASSCODE = 4
+    ERASE = 8
+    DEVICE_INFORMATION = 16
+    NETWORK_INFORMATION = 32
+    INSPECT_PROVISIONING_PROFILES = 64
+    INSTALL_PROVISIONING_PROFILES = 128
+    INSPECT_APPS = 256
+    RESTRICTIONS = 512
+    SECURITY = 1024
+    SETTINGS = 2048
+    MANAGE_APPS = 4096
+
+
+ALL_RIGHTS = 8191
+
+
+def right_names() -> tuple[str, ...]:
+    """The rights as a config names them, lowest bit first: ``inspect-profiles`` and so on."""
+    return tuple(str(right.name).lower().replace("_", "-") for right in AccessRights)
+
+
+CAPABILITIES = {
+    "per-user-connections": "com.apple.mdm.per-user-connections",
+    "bootstraptoken": "com.apple.mdm.bootstraptoken",
+    "token": "com.apple.mdm.token",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MdmPayload(Payload):
+    """Which server manages the device, with which identity, and what it may do.
+
+    ``topic``, both URLs, the account keys and per-user-connections cannot change when the profile is replaced.
+    """
+
+    TYPE: ClassVar[str] = "com.apple.mdm"
+
+    identity_certificate_uuid: str = required_key("IdentityCertificateUUID")
+    topic: str = required_key("Topic")
+    server_url: str = required_key("ServerURL")
+    checkin_url: str | None = key("CheckInURL")
+    access_rights: int | None = key("AccessRights", default=ALL_RIGHTS)
+    server_capabilities: tuple[str, ...] | None = key("ServerCapabilities")
+    sign_message: bool | None = key("SignMessage")
+    check_out_when_removed: bool | None = key("CheckOutWhenRemoved", default=True)
+    use_development_apns: bool | None = key("UseDevelopmentAPNS")
+    managed_apple_id: str | None = key("ManagedAppleID")
+    assigned_managed_apple_id: str | None = key("AssignedManagedAppleID")
+    enrollment_mode: str | None = key("EnrollmentMode")
+    required_app_id: int | None = key("RequiredAppIDForMDM")
+    server_pinning_uuids: tuple[str, ...] | None = key("ServerURLPinningCertificateUUIDs")
+    checkin_pinning_uuids: tuple[str, ...] | None = key("CheckInURLPinningCertificateUUIDs")
+    pinning_revocation_check_required: bool | None = key("PinningRevocationCheckRequired")
+    prompt_for_bootstrap_token: bool | None = key("PromptUserToAllowBootstrapTokenForAuthentication")

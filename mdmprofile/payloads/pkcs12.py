@@ -1,0 +1,28 @@
+"""An identity as a PKCS#12 file, for one device.
+
+https://developer.apple.com/documentation/devicemanagement/certificatepkcs12
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from mdmprofile.payloads.base import Payload, key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pkcs12Payload(Payload):
+    """A PKCS#12 identity in DER.
+
+    The profile only obfuscates ``password``: whoever reads the profile holds the key. Without one, the device asks
+    the user. ``key_is_extractable`` is false unless asked for, so that a Mac's user cannot export the key.
+    """
+
+    TYPE: ClassVar[str] = "com.apple.security.pkcs12"
+
+    data: bytes = field(repr=False, metadata={"apple": "PayloadContent"})
+    file_name: str | None = key("PayloadCertificateFileName")
+    password: str | None = field(default=None, repr=False, metadata={"apple": "Password"})
+    allow_all_apps_access: bool | None = key("AllowAllAppsAccess")
+    key_is_extractable: bool | None = key("KeyIsExtractable", default=False)

@@ -1,0 +1,191 @@
+"""Which certificate ends what, and when, against the planned replacement of the profile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mdmprofile.certificates import Certificate
+from mdmprofile.findings import Finding, Severity, finding
+from mdmprofile.moments import day, days_between, shift, spoken, stamp
+
+CONSEQUENCES = {
+    "root": "devices no longer trust the server and are lost to MDM",
+    "intermediate": "devices no longer trust the server and are lost to MDM",
+    "pinned": "devices refuse the server's certificate and are lost to MDM",
+    "identity": "the device can no longer prove who it is and is lost to MDM",
+    "signer": "new installs show the profile as not verified; installed profiles keep working",
+    "leaf": "devices cannot connect until the server has a new certificate; the profile stays as it is",
+    "push": "the server can no longer wake devices until it is renewed; the profile stays as it is",
+}
+_RENEWALS = {
+    "leaf": "renew the server's certificate {name}",
+    "push": "renew the push certificate with the same Apple Account, so that its topic stays",
+}
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Something that ends: a certificate, or an identity that a device will fetch.
+
+    ``baked_in`` things change only with a new profile; the others are renewed elsewhere and the profile survives
+    it. ``not_after`` is None when nobody knows it. Times are aware UTC.
+    """
+
+    role: str
+    name: str
+    where: str
+    baked_in: bool
+    not_after: datetime | None
+    not_before: datetime | None = None
+    certificate: Certificate | None = None
+
+    @property
+    def label(self) -> str:
+        """Role and name, as reports call it."""
+        return f"{self.role} {self.name}"
+
+
+def watch(certificate: Certificate, role: str, where: str) -> Watched:
+    """A certificate in its role; only the server's leaf and the push certificate are not baked in."""
+    return Watched(
+        role=role,
+        name=certificate.name,
+        where=where,
+        baked_in=role not in _RENEWALS,
+        not_after=certificate.not_after,
+        not_before=certificate.not_before,
+        certificate=certificate,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What the ends are held against; ``replace_on`` is None when no replacement is planned."""
+
+    replace_on: datetime | None = None
+    margin: timedelta = timedelta(days=30)
+    warn: timedelta = timedelta(days=30)
+    critical: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do by ``date``, and why."""
+
+    date: datetime
+    action: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The latest date on which replacing the profile is still safe, what sets it, and the steps up to it."""
+
+    replace_on: datetime | None
+    margin: timedelta
+    latest_safe_date: datetime | None
+    limited_by: Watched | None
+    steps: tuple[Step, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """The plan as the JSON reports show it."""
+        return {
+            "replace_on": self.replace_on and stamp(self.replace_on),
+            "margin_days": self.margin / timedelta(days=1),
+            "latest_safe_date": self.latest_safe_date and day(self.latest_safe_date),
+            "limited_by": self.limited_by and self.limited_by.label,
+            "steps": [
+                {"date": day(each.date), "action": each.action, "why": each.why} for each in self.steps
+            ],
+        }
+
+
+def make_plan(watched: Sequence[Watched], thresholds: Thresholds) -> Plan:
+    """Find the latest safe replacement date: the earliest end of anything baked in, minus the margin."""
+    ends = [(each.not_after, each) for each in watched if each.baked_in and each.not_after is not None]
+    first, limit = min(ends, key=lambda pair: pair[0], default=(None, None))
+    latest = shift(first, -thresholds.margin) if first is not None else None
+    steps = []
+    if limit is not None and first is not None and latest is not None:
+        why = f"{limit.label} ends on {day(first)}; then {CONSEQUENCES[limit.role]}"
+        steps.append(Step(latest, "replace the profile at the latest", why))
+    if thresholds.replace_on is not None:
+        steps.append(Step(thresholds.replace_on, "replace the profile as planned", "profile.replace_on"))
+    for each in dict.fromkeys(watched):
+        if each.role in _RENEWALS and each.not_after is not None:
+            action = _RENEWALS[each.role].format(name=each.name)
+            why = f"it ends on {day(each.not_after)}; then {CONSEQUENCES[each.role]}"
+            steps.append(Step(shift(each.not_after, -thresholds.margin), action, why))
+    steps.sort(key=lambda step: step.date)
+    return Plan(thresholds.replace_on, thresholds.margin, latest, limit, tuple(steps))
+
+
+def judge_dates(
+    watched: Iterable[Watched], thresholds: Thresholds, *, now: datetime, building: bool = False
+) -> tuple[Finding, ...]:
+    """Every expiry finding at the time ``now``.
+
+    While ``building``, what is renewed elsewhere gives warnings only: an expired server certificate is no reason not
+    to make a profile that outlives it.
+    """
+    found: list[Finding] = []
+    things = list(dict.fromkeys(watched))
+    plan = make_plan(things, thresholds)
+    for each in things:
+        found.extend(_judge(each, thresholds, plan, now, building))
+    if thresholds.replace_on is not None and thresholds.replace_on < now:
+        found.append(
+            finding(
+                "plan.replacement-past",
+                f"the planned replacement on {day(thresholds.replace_on)} has passed",
+                where="profile.replace_on",
+                severity=Severity.ERROR if building else None,
+            )
+        )
+    return tuple(found)
+
+
+def _judge(
+    each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, building: bool
+) -> Iterable[Finding]:
+    consequence = f"then {CONSEQUENCES[each.role]}"
+    if each.not_after is None:
+        yield finding(
+            "expiry.identity-unknown", f"nobody said how long {each.label} is valid; when it ends, {consequence}",
+            where=each.where,
+        )
+        return
+    end = day(each.not_after)
+    softer = Severity.WARNING if building and not each.baked_in else None
+    renew = "renew it where it is installed" if not each.baked_in else ""
+    left = each.not_after - now
+    if each.not_before is not None and each.not_before > now:
+        message = f"{each.label} is not valid before {stamp(each.not_before)}"
+        yield finding("expiry.not-yet-valid", message, where=each.where)
+    if left < timedelta():
+        message = f"{each.label} expired on {end}: {CONSEQUENCES[each.role]}"
+        yield finding("expiry.expired", message, where=each.where, hint=renew, severity=softer)
+        return
+    remaining = f"{each.label} ends on {end}, in {spoken(left)}; {consequence}"
+    if left <= thresholds.critical:
+        yield finding("expiry.critical", remaining, where=each.where, hint=renew, severity=softer)
+    elif left <= thresholds.warn:
+        yield finding("expiry.soon", remaining, where=each.where, hint=renew)
+    if each.baked_in and thresholds.replace_on is not None:
+        needed = shift(thresholds.replace_on, thresholds.margin)
+        if each.not_after < needed and plan.latest_safe_date is not None:
+            again = "renew it and build again" if each.certificate else "have the issuer grant a longer validity"
+            yield finding(
+                "expiry.before-replacement",
+                f"{each.label} ends on {end}, before the replacement on {day(thresholds.replace_on)} plus "
+                f"{spoken(thresholds.margin)}; {consequence}",
+                where=each.where,
+                hint=f"replace the profile by {day(plan.latest_safe_date)}, the latest safe date, or {again}",
+            )
+
+
+def days_left(each: Watched, now: datetime) -> int | None:
+    """Whole days until its end, negative when it is over, None when nobody knows."""
+    return None if each.not_after is None else days_between(now, each.not_after)

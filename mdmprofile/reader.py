@@ -1,0 +1,60 @@
+"""Any bytes a user hands us: an opened profile, with who signed it, or certificates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mdmprofile.certificates import Certificate
+from mdmprofile.cms.verify import Signature, is_signed, verify
+from mdmprofile.containers import load_certificates
+from mdmprofile.errors import CertificateError, ProfileError
+from mdmprofile.findings import Finding
+from mdmprofile.inputs import MAX_PROFILE
+from mdmprofile.profile import Profile, looks_like_plist, parse
+
+
+@dataclass(frozen=True)
+class OpenedProfile:
+    """A profile, the exact property-list bytes it was read from, and its signature if it has one."""
+
+    profile: Profile
+    content: bytes = field(repr=False)
+    signature: Signature | None
+    source: str
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with the signature; none when there is no signature."""
+        return self.signature.findings if self.signature else ()
+
+
+def is_profile(data: bytes) -> bool:
+    """Whether the bytes look like a profile: a property list, or signed data that holds content."""
+    if is_signed(data):
+        return b"<plist" in data or b"bplist00" in data
+    return looks_like_plist(data)
+
+
+def open_profile(data: bytes, *, source: str = "") -> OpenedProfile:
+    """Open a profile, signed or not.
+
+    A broken signature does not stop the reading; it is a finding. Raises ``ProfileError`` when the bytes are no
+    profile, and ``SignatureFormatError`` when they are broken CMS.
+    """
+    if len(data) > MAX_PROFILE:
+        raise ProfileError(f"is larger than the limit of {MAX_PROFILE // 1024:,} KiB", where=source)
+    if not data.strip():
+        raise ProfileError("is empty where a profile belongs", where=source)
+    signature = verify(data, source=source) if is_signed(data) else None
+    content = signature.content if signature else data
+    return OpenedProfile(parse(content, source=source), content, signature, source)
+
+
+def payload_certificate(content: object, *, source: str) -> Certificate:
+    """The one certificate of a root, pkcs1 or pem payload, DER or PEM.
+
+    Raises ``CertificateError`` when the content is no data or holds no certificate.
+    """
+    if not isinstance(content, bytes):
+        raise CertificateError("holds no data", where=source)
+    return Certificate(load_certificates(content, source=source)[0].der, source)

@@ -1,0 +1,65 @@
+"""What a report shows, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from mdmprofile.errors import MdmprofileError, Problems
+from mdmprofile.findings import Finding
+from mdmprofile.moments import stamp
+from mdmprofile.plan import Plan, Watched, days_left
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One command's result: what it looked at, what it found, and what it made."""
+
+    now: datetime
+    findings: Sequence[Finding] = ()
+    watched: Sequence[Watched] = ()
+    plan: Plan | None = None
+    title: str = ""
+    payloads: Sequence[tuple[str, str]] = ()
+    files: Sequence[str] = ()
+    errors: Sequence[MdmprofileError] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def as_dict(view: View) -> dict[str, Any]:
+    """The view as the JSON report: findings always, the rest where the command has it."""
+    report: dict[str, Any] = {"findings": [each.as_dict() for each in view.findings]}
+    if view.plan is not None:
+        report["plan"] = view.plan.as_dict()
+        report["certificates"] = [
+            certificate_dict(each, view.now) for each in view.watched if each.certificate is not None
+        ]
+    if view.errors:
+        report["errors"] = [error_dict(each) for each in flatten(view.errors)]
+    return report | dict(view.extra)
+
+
+def certificate_dict(each: Watched, now: datetime) -> dict[str, Any]:
+    """One certificate of the JSON report; times in ISO 8601 UTC, ``days_left`` rounded down."""
+    return {
+        "role": each.role,
+        "subject": each.certificate.subject if each.certificate else "",
+        "sha256": each.certificate.sha256 if each.certificate else "",
+        "not_before": stamp(each.not_before) if each.not_before else None,
+        "not_after": stamp(each.not_after) if each.not_after else None,
+        "days_left": days_left(each, now),
+        "where": each.where,
+        "baked_in": each.baked_in,
+    }
+
+
+def error_dict(error: MdmprofileError) -> dict[str, str]:
+    """One error of the JSON report."""
+    return {"message": error.message, "where": error.where, "hint": error.hint}
+
+
+def flatten(errors: Sequence[MdmprofileError]) -> list[MdmprofileError]:
+    """Every single error, without the groups they came in."""
+    return [one for each in errors for one in (each.errors if isinstance(each, Problems) else (each,))]

@@ -1,0 +1,103 @@
+"""The text report for pipes and logs: no colour, no box, one fact a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mdmprofile.findings import Finding
+from mdmprofile.moments import day
+from mdmprofile.plan import Plan, Watched, days_left
+from mdmprofile.printable import printable
+from mdmprofile.reports.model import View
+from mdmprofile.reports.timeline import lay_out
+
+_WIDTH = 60
+
+
+def render(view: View) -> str:
+    """The view as plain text, without a line end behind the last line."""
+    blocks = [
+        _payloads(view),
+        _certificates(view),
+        _timeline(view),
+        [printable(each) for each in view.files],
+        [line for each in view.findings for line in finding_lines(each)],
+        [] if view.plan is None else [plan_line(view.plan)],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+
+def finding_lines(found: Finding) -> list[str]:
+    """Severity, rule, place and message on one line; the hint on a second where there is one."""
+    place = f"{printable(found.where)}: " if found.where else ""
+    lines = [f"{found.severity.value}: {place}{printable(found.message)} [{found.rule}]"]
+    if found.hint and found.severity.rank:
+        lines.append(f"  -> {printable(found.hint)}")
+    return lines
+
+
+def plan_line(plan: Plan) -> str:
+    """The latest safe replacement date and what sets it, in one sentence."""
+    if plan.latest_safe_date is None or plan.limited_by is None or plan.limited_by.not_after is None:
+        return "Latest safe replacement date: not known, because nothing with a known end is baked in."
+    limit = plan.limited_by
+    end = day(plan.limited_by.not_after)
+    planned = f"; planned for {day(plan.replace_on)}" if plan.replace_on else ""
+    return (
+        f"Latest safe replacement date: {day(plan.latest_safe_date)}, because {printable(limit.label)} "
+        f"ends on {end}{planned}."
+    )
+
+
+def _payloads(view: View) -> list[str]:
+    title = [printable(view.title)] if view.title else []
+    return title + [
+        f"  {number}. {printable(kind):<28} {printable(name)}"
+        for number, (kind, name) in enumerate(view.payloads, 1)
+    ]
+
+
+def _certificates(view: View) -> list[str]:
+    if view.plan is None or not view.watched:
+        return []
+    rows = [("ROLE", "NAME", "ENDS", "DAYS", "WHERE")]
+    rows += [_row(each, view) for each in view.watched]
+    return _columns(rows)
+
+
+def _row(each: Watched, view: View) -> tuple[str, str, str, str, str]:
+    left = days_left(each, view.now)
+    return (
+        each.role,
+        printable(each.name),
+        day(each.not_after) if each.not_after else "unknown",
+        "-" if left is None else str(left),
+        printable(each.where),
+    )
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _timeline(view: View) -> Iterable[str]:
+    if view.plan is None or not view.watched:
+        return []
+    line = lay_out(view.watched, view.plan, now=view.now, width=_WIDTH)
+    label = max((len(bar.watched.role) for bar in line.bars), default=0)
+    lines = [
+        f"{bar.watched.role:<{label}} |{'=' * bar.cells}{'>' if bar.beyond else '|' if bar.cells else 'X'}"
+        for bar in line.bars
+    ]
+    axis = [" "] * (_WIDTH + 1)
+    if line.safe is not None:
+        axis[line.safe] = "S"
+    if line.replacement is not None:
+        axis[line.replacement] = "R"
+    legend = "S latest safe date" + (", R planned replacement" if line.replacement is not None else "")
+    lines.append(f"{'':<{label}} |{''.join(axis)}".rstrip())
+    lines.append(f"{'':<{label}}  {day(line.start)} to {day(line.horizon)}; {legend}")
+    return lines

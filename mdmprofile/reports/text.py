@@ -1,0 +1,115 @@
+"""The text report for a terminal: a table, a time line in colour, and findings that stand out."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from mdmprofile.findings import Finding
+from mdmprofile.moments import day
+from mdmprofile.plan import days_left
+from mdmprofile.printable import printable
+from mdmprofile.reports.model import View
+from mdmprofile.reports.plain import plan_line
+from mdmprofile.reports.timeline import Bar, lay_out
+
+_COLOURS = {"expired": "red", "early": "yellow", "good": "green"}
+_SEVERITIES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
+
+
+def render(view: View, *, width: int, colour: bool) -> str:
+    """The view as text with terminal escapes, at most ``width`` columns wide."""
+    console = Console(
+        file=io.StringIO(),
+        width=max(width, 60),
+        force_terminal=True,
+        no_color=not colour,
+        color_system="standard" if colour else None,
+        highlight=False,
+        legacy_windows=False,
+    )
+    draw(view, console)
+    return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]  # it is the StringIO from above
+
+
+def draw(view: View, console: Console) -> None:
+    """Print the view to a rich console, which may record it."""
+    if view.payloads:
+        console.print(_tree(view))
+    if view.plan is not None and view.watched:
+        console.print(_table(view))
+        console.print(Padding(_timeline(view, console.width), (1, 0)))
+    for each in view.files:
+        console.print(Text(printable(each)))
+    for found in view.findings:
+        console.print(_finding(found))
+    if view.plan is not None:
+        console.print(Text(plan_line(view.plan), style="bold"))
+
+
+def _tree(view: View) -> Tree:
+    tree = Tree(Text(printable(view.title), style="bold"))
+    for kind, name in view.payloads:
+        tree.add(Text.assemble((printable(kind), "cyan"), "  ", printable(name)))
+    return tree
+
+
+def _table(view: View) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, justify in (("Role", "left"), ("Name", "left"), ("Ends", "left"), ("Days", "right"), ("Where", "left")):
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]  # a literal in a loop
+    for each in view.watched:
+        left = days_left(each, view.now)
+        table.add_row(
+            Text(each.role, style="cyan"),
+            Text(printable(each.name)),
+            Text(day(each.not_after) if each.not_after else "unknown"),
+            Text("-" if left is None else str(left), style="red" if left is not None and left < 0 else ""),
+            Text(printable(each.where), style="dim"),
+        )
+    return table
+
+
+def _timeline(view: View, width: int) -> Table:
+    assert view.plan is not None  # noqa: S101 - the caller looked
+    cells = min(width - 30, 100)
+    line = lay_out(view.watched, view.plan, now=view.now, width=cells)
+    table = Table.grid(padding=(0, 1))
+    for bar in line.bars:
+        table.add_row(Text(bar.watched.role, style="cyan"), _bar(bar, cells))
+    axis = Text(" " * (cells + 1))
+    marks = [(line.safe, "S", "bold yellow"), (line.replacement, "R", "bold magenta")]
+    drawn = list(axis.plain)
+    for cell, letter, _ in marks:
+        if cell is not None:
+            drawn[cell] = letter
+    axis = Text("".join(drawn).rstrip())
+    for cell, _, style in marks:
+        if cell is not None:
+            axis.stylize(style, cell, cell + 1)
+    table.add_row("", axis)
+    legend = f"{day(line.start)} to {day(line.horizon)}   S latest safe date"
+    table.add_row("", Text(legend + ("   R planned replacement" if line.replacement is not None else ""), style="dim"))
+    return table
+
+
+def _bar(bar: Bar, width: int) -> Text:
+    colour = _COLOURS[bar.state]
+    end = "▶" if bar.beyond else "┃" if bar.cells else "✗"
+    when = f" {day(bar.watched.not_after)}" if bar.watched.not_after and bar.cells <= width else ""
+    return Text.assemble(("━" * bar.cells, colour), (end, colour), (when, "dim"))
+
+
+def _finding(found: Finding) -> Text:
+    place = f"{printable(found.where)}: " if found.where else ""
+    text = Text.assemble(
+        (found.severity.value, _SEVERITIES[found.severity.value]), "  ", place, printable(found.message), (f"  {found.rule}", "dim")
+    )
+    if found.hint and found.severity.rank:
+        text.append(f"\n   → {printable(found.hint)}", style="dim")
+    return text

@@ -1,0 +1,72 @@
+"""The geometry of the time line: what each row shows, before anybody draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mdmprofile.moments import shift
+from mdmprofile.plan import Plan, Watched
+
+_SHORTEST = timedelta(days=90)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row: ``cells`` filled of the whole width, ``beyond`` when it ends after the horizon."""
+
+    watched: Watched
+    cells: int
+    beyond: bool
+    state: str
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Rows from now to ``horizon``; the two marks are cells, None where there is no such date in view."""
+
+    start: datetime
+    horizon: datetime
+    bars: tuple[Bar, ...]
+    safe: int | None
+    replacement: int | None
+
+
+def lay_out(watched: Sequence[Watched], plan: Plan, *, now: datetime, width: int) -> Timeline:
+    """Scale the ends to ``width`` cells.
+
+    The horizon lies a little behind the dates that matter, so that a root of 30 years does not press everything else
+    into the first column; what ends later gets an arrow.
+    """
+    known = [each for each in watched if each.not_after is not None]
+    baked_in = [each.not_after for each in known if each.baked_in and each.not_after]
+    dates = [shift(now, _SHORTEST), *(min(baked_in, default=now),)]
+    if plan.replace_on is not None:
+        dates.append(shift(plan.replace_on, plan.margin))
+    horizon = shift(now, (max(dates) - now) * 5 / 4)
+    span = horizon - now
+
+    def cell(moment: datetime) -> int:
+        return round(max(min((moment - now) / span, 1.0), 0.0) * width)
+
+    bars = tuple(
+        Bar(each, cell(each.not_after), each.not_after > horizon, _state(each, plan, now))
+        for each in known
+        if each.not_after is not None
+    )
+    return Timeline(
+        now,
+        horizon,
+        bars,
+        cell(plan.latest_safe_date) if plan.latest_safe_date is not None else None,
+        cell(plan.replace_on) if plan.replace_on is not None else None,
+    )
+
+
+def _state(each: Watched, plan: Plan, now: datetime) -> str:
+    if each.not_after is None or each.not_after < now:
+        return "expired"
+    if each.baked_in and plan.replace_on is not None and each.not_after < shift(plan.replace_on, plan.margin):
+        return "early"
+    return "good"

@@ -1,0 +1,94 @@
+"""The keys that every profile and payload has, and how payloads stand to each other.
+
+https://developer.apple.com/documentation/devicemanagement/toplevel
+https://developer.apple.com/documentation/devicemanagement/commonpayloadkeys
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mdmprofile.findings import Finding, finding
+from mdmprofile.payloads.acme import AcmePayload
+from mdmprofile.payloads.certificates import CERTIFICATE_TYPES
+from mdmprofile.payloads.mdm import MdmPayload
+from mdmprofile.payloads.pkcs12 import Pkcs12Payload
+from mdmprofile.payloads.scep import ScepPayload
+from mdmprofile.profile import TARGETS, Profile
+
+_REQUIRED = ("PayloadType", "PayloadIdentifier", "PayloadUUID", "PayloadVersion")
+IDENTITY_TYPES = (ScepPayload.TYPE, AcmePayload.TYPE, Pkcs12Payload.TYPE)
+
+
+def required_keys(profile: Profile) -> Iterable[Finding]:
+    """Type, identifier, UUID and version 1, at the top and in every payload."""
+    for path, each in _everything(profile):
+        for name in _REQUIRED:
+            kind = int if name == "PayloadVersion" else str
+            if name not in each:
+                yield finding("profile.missing-key", f"{name} is missing", where=_at(path, name))
+            elif not isinstance(each[name], kind) or isinstance(each[name], bool) or each[name] == "":
+                yield finding("profile.value", f"{name} is empty or of the wrong type", where=_at(path, name))
+        if each.get("PayloadVersion", 1) != 1:
+            yield finding("profile.value", "PayloadVersion is not 1", where=_at(path, "PayloadVersion"))
+
+
+def top_level_values(profile: Profile) -> Iterable[Finding]:
+    """The top-level keys that allow only some values."""
+    top = profile.plist
+    if top.get("PayloadType", "Configuration") != "Configuration":
+        yield finding("profile.value", "PayloadType is not Configuration", where="PayloadType")
+    if top.get("PayloadScope", "System") not in {"System", "User"}:
+        yield finding("profile.value", "PayloadScope is neither System nor User", where="PayloadScope")
+    target = top.get("TargetDeviceType", 0)
+    if isinstance(target, bool) or target not in set(TARGETS.values()):
+        yield finding("profile.value", "TargetDeviceType is not between 0 and 6", where="TargetDeviceType")
+
+
+def unique_uuids(profile: Profile) -> Iterable[Finding]:
+    """No UUID twice; devices refuse such a profile since iOS 15 and macOS 12.0.1."""
+    yield from _unique(profile, "PayloadUUID", "profile.duplicate-uuid")
+
+
+def unique_identifiers(profile: Profile) -> Iterable[Finding]:
+    """No identifier twice; devices refuse such a profile since iOS 15 and macOS 12.0.1."""
+    yield from _unique(profile, "PayloadIdentifier", "profile.duplicate-identifier")
+
+
+def payload_order(profile: Profile) -> Iterable[Finding]:
+    """Certificates and the identity come before the MDM payload, because payloads install in order."""
+    mdm = profile.of_type(MdmPayload.TYPE)
+    if not mdm:
+        return
+    first = profile.payloads.index(mdm[0][1])
+    for index, each in enumerate(profile.payloads[first:], first):
+        if each.get("PayloadType") in (*CERTIFICATE_TYPES, *IDENTITY_TYPES):
+            yield finding(
+                "profile.payload-order",
+                f"{each['PayloadType']} stands after the MDM payload",
+                where=f"PayloadContent[{index}]",
+            )
+
+
+def _unique(profile: Profile, name: str, rule: str) -> Iterable[Finding]:
+    values = [(path, str(each[name])) for path, each in _everything(profile) if name in each]
+    counts = Counter(value.casefold() for _, value in values)
+    seen: set[str] = set()
+    for path, value in values:
+        if counts[value.casefold()] > 1 and value.casefold() in seen:
+            yield finding(rule, f"{name} {value} is there more than once", where=_at(path, name))
+        seen.add(value.casefold())
+
+
+def _everything(profile: Profile) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    yield "", profile.plist
+    yield from ((f"PayloadContent[{index}]", each) for index, each in enumerate(profile.payloads))
+
+
+def _at(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+RULES = (required_keys, top_level_values, unique_uuids, unique_identifiers, payload_order)

@@ -1,0 +1,31 @@
+"""What a trust profile may hold.
+
+https://developer.apple.com/documentation/devicemanagement/providing-information-about-your-device-management-service
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mdmprofile.findings import Finding, finding
+from mdmprofile.payloads.certificates import RootPayload
+from mdmprofile.profile import Profile
+
+
+def roots_only(profile: Profile) -> Iterable[Finding]:
+    """Root payloads and nothing else."""
+    for index, each in enumerate(profile.payloads):
+        if each.get("PayloadType") != RootPayload.TYPE:
+            kind = each.get("PayloadType", "a payload without type")
+            yield finding(
+                "trust.not-root", f"{kind} has no place in a trust profile", where=f"PayloadContent[{index}]"
+            )
+
+
+def not_empty(profile: Profile) -> Iterable[Finding]:
+    """At least one root."""
+    if not profile.payloads:
+        yield finding("trust.empty", "the trust profile would hold no root", where="PayloadContent")
+
+
+RULES = (roots_only, not_empty)

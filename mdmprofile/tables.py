@@ -1,0 +1,219 @@
+"""Reading configuration tables: every mistake is kept with its key's path, and all are reported at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from mdmprofile.errors import ConfigError, MdmprofileError, TemplateError
+from mdmprofile.moments import as_utc, parse_duration, parse_moment
+from mdmprofile.secret import SecretSource
+from mdmprofile.templating import Render
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+_UUID = re.compile(r"[0-9A-Za-z]{8}(-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}")
+
+
+class Context:
+    """What the tables of one config share: where paths start, how templates are filled, what went wrong."""
+
+    def __init__(self, base: Path, render: Render) -> None:
+        self.base = base
+        self.render = render
+        self.problems: list[MdmprofileError] = []
+
+    def problem(self, where: str, message: str, hint: str = "") -> None:
+        """Keep one mistake."""
+        self.problems.append(ConfigError(message, where=where, hint=hint))
+
+
+Convert = Callable[[Any, Context], T]
+
+
+class Table:
+    """One table of the config. Each key is taken once; ``finish`` reports the keys nobody took."""
+
+    def __init__(self, values: Any, path: str, context: Context) -> None:  # noqa: ANN401 - TOML values are of any type
+        self.path = path
+        self.context = context
+        self.known: list[str] = []
+        if isinstance(values, Mapping):
+            self.values = dict(values)
+        else:
+            self.values = {}
+            context.problem(path, "must be a table", f"write it as [{path}]")
+
+    def where(self, name: str) -> str:
+        """The dotted path of a key."""
+        return f"{self.path}.{name}" if self.path else name
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.values
+
+    def take(self, name: str, convert: Convert[T], default: D) -> T | D:
+        """The converted value of a key, or ``default`` when it is absent or wrong."""
+        self.known.append(name)
+        if name not in self.values:
+            return default
+        try:
+            return convert(self.values[name], self.context)
+        except TemplateError as error:
+            self.context.problem(self.where(name), error.message, error.hint)
+        except (ValueError, TypeError) as error:
+            self.context.problem(self.where(name), str(error))
+        return default
+
+    def require(self, name: str, convert: Convert[T], hint: str) -> T:
+        """The converted value of a key that must be there; its absence is one more problem."""
+        if name not in self.values:
+            self.context.problem(self.where(name), "is missing", hint)
+        return cast("T", self.take(name, convert, None))
+
+    def table(self, name: str) -> Table:
+        """A table inside this one, empty when absent."""
+        self.known.append(name)
+        return Table(self.values.get(name, {}), self.where(name), self.context)
+
+    def reject(self, names: Mapping[str, str]) -> None:
+        """Keys that exist but cannot be used here, each with the reason."""
+        for name, reason in names.items():
+            if name in self.values:
+                self.known.append(name)
+                self.context.problem(self.where(name), reason)
+
+    def finish(self) -> None:
+        """Report every key that nobody asked for, with the nearest one that exists."""
+        for name in self.values:
+            if name in self.known:
+                continue
+            near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
+            known = ", ".join(sorted(set(self.known)))
+            hint = f"did you mean {near[0]}?" if near else f"known here: {known}"
+            self.context.problem(self.where(name), "is not a known key", hint)
+
+
+def text(value: Any, context: Context) -> str:  # noqa: ANN401 - TOML values are of any type
+    """A non-empty string with its templates filled."""
+    if not isinstance(value, str):
+        raise TypeError(f"must be text in quotes, not {_kind(value)}")
+    filled = context.render(value)
+    if not filled.strip():
+        raise ValueError("is empty")
+    return filled
+
+
+def word(value: Any, context: Context) -> str:  # noqa: ANN401
+    """Text without white space or control characters: identifiers, URLs, topics."""
+    filled = text(value, context)
+    if any(each.isspace() or not each.isprintable() for each in filled):
+        raise ValueError(f"{filled!r} must not hold spaces or control characters")
+    return filled
+
+
+def boolean(value: Any, _context: Context) -> bool:  # noqa: ANN401
+    """True or false."""
+    if not isinstance(value, bool):
+        raise TypeError(f"must be true or false, not {_kind(value)}")
+    return value
+
+
+def integer(value: Any, context: Context) -> int:  # noqa: ANN401
+    """A whole number that a property list can hold, also as text from a flag or a template."""
+    if isinstance(value, str):
+        filled = text(value, context)
+        if not re.fullmatch(r"-?\d{1,10}", filled):
+            raise ValueError(f"{filled!r} is not a whole number")
+        return int(filled)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"must be a whole number, not {_kind(value)}")
+    if abs(value) >= 2**63:
+        raise ValueError("is too large")
+    return value
+
+
+def moment(value: Any, context: Context) -> datetime:  # noqa: ANN401
+    """A date or date-time, TOML's own or ISO 8601 text; aware UTC."""
+    if isinstance(value, datetime | date):
+        return as_utc(value)
+    return parse_moment(text(value, context))
+
+
+def duration(value: Any, context: Context) -> timedelta:  # noqa: ANN401
+    """A duration such as ``30d``."""
+    if isinstance(value, timedelta):
+        return value
+    return parse_duration(text(value, context))
+
+
+def path(value: Any, context: Context) -> Path:  # noqa: ANN401
+    """A path: text is relative to the config, a ``Path`` (from a flag) to the working directory."""
+    return value if isinstance(value, Path) else context.base / text(value, context)
+
+
+def several(convert: Convert[T]) -> Convert[tuple[T, ...]]:
+    """A list of values, or one value alone."""
+
+    def convert_all(value: Any, context: Context) -> tuple[T, ...]:  # noqa: ANN401
+        values = value if isinstance(value, list | tuple) else [value]
+        return tuple(convert(each, context) for each in values)
+
+    return convert_all
+
+
+def one_of(choices: Mapping[str, T]) -> Convert[T]:
+    """One of some words, told apart without case; the error names the nearest."""
+
+    def convert(value: Any, context: Context) -> T:  # noqa: ANN401
+        given = text(value, context)
+        by_fold = {name.casefold(): result for name, result in choices.items()}
+        if given.casefold() in by_fold:
+            return by_fold[given.casefold()]
+        near = difflib.get_close_matches(given, choices, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(choices)}"
+        raise ValueError(f"{given!r} is not known here; {advice}")
+
+    return convert
+
+
+def uuid_text(value: Any, context: Context) -> str:  # noqa: ANN401
+    """A UUID in 8-4-4-4-12 form, kept as written."""
+    filled = text(value, context)
+    if _UUID.fullmatch(filled) is None:
+        raise ValueError(f"{filled!r} is not a UUID of the form 8-4-4-4-12")
+    return filled
+
+
+def secret(key: str) -> Convert[SecretSource]:
+    """Where a secret comes from: text, or a table with one of env, file, command or prompt."""
+
+    def convert(value: Any, context: Context) -> SecretSource:  # noqa: ANN401
+        if isinstance(value, str):
+            return SecretSource("value", text(value, context), key)
+        forms = "text or a table with one of env, file, command or prompt"
+        if not isinstance(value, Mapping) or len(value) != 1:
+            raise TypeError(f"must be {forms}")
+        kind, place = next(iter(value.items()))
+        if kind == "env":
+            return SecretSource(kind, word(place, context), key)
+        if kind == "file":
+            return SecretSource(kind, path(place, context), key)
+        if kind == "command":
+            if not isinstance(place, Sequence) or isinstance(place, str) or not place:
+                raise ValueError('command must be a list, for example ["pass", "show", "scep"]; no shell is run')
+            return SecretSource(kind, several(text)(place, context), key)
+        if kind == "prompt":
+            return SecretSource(kind, text(place, context), key)
+        raise ValueError(f"{kind!r} is not known here; use {forms}")
+
+    return convert
+
+
+def _kind(value: object) -> str:
+    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    return names.get(type(value), "a date" if isinstance(value, date) else type(value).__name__)
