@@ -23,18 +23,36 @@ _PUBLIC = {
     "TrustChain": "chain",
     "arrange": "chain",
     "build": "build",
-    "load_certificates": "certificates",
+    "load_certificates": "containers",
     "load_config": "config",
     "open_profile": "reader",
 }
 
-__all__ = [*sorted(_PUBLIC), "__version__"]  # noqa: PLE0604 - the names come from the table above
+__all__ = [
+    "Artifact",
+    "BuildResult",
+    "Certificate",
+    "EnrollmentConfig",
+    "Finding",
+    "Identity",
+    "MdmprofileError",
+    "Profile",
+    "Severity",
+    "TrustChain",
+    "__version__",
+    "arrange",
+    "build",
+    "load_certificates",
+    "load_config",
+    "open_profile",
+]
 
 if TYPE_CHECKING:
     from mdmprofile.build import Artifact, BuildResult, build
-    from mdmprofile.certificates import Certificate, Identity, load_certificates
+    from mdmprofile.certificates import Certificate, Identity
     from mdmprofile.chain import TrustChain, arrange
     from mdmprofile.config import EnrollmentConfig, load_config
+    from mdmprofile.containers import load_certificates
     from mdmprofile.errors import MdmprofileError
     from mdmprofile.findings import Finding, Severity
     from mdmprofile.profile import Profile

@@ -167,5 +167,3 @@ def _artifacts(
     if config.trust.publishes or not enrollment:
         anchors = anchor_certificates(config.trust, chain)
         yield Artifact("anchor-certificates", "dep_anchor_certs", anchors, False, False)
-
-

@@ -115,18 +115,14 @@ RULES: dict[str, Rule] = {
         "set trust.server_certificate; it is judged, never embedded",
         _DISTRIBUTE,
     ),
-    "trust.not-root": Rule(
-        "error", "A trust profile holds something other than a root.", "keep roots only", _SERVICE
-    ),
+    "trust.not-root": Rule("error", "A trust profile holds something other than a root.", "keep roots only", _SERVICE),
     "trust.empty": Rule(
         "error",
         "A trust profile would hold no root.",
         "add the root, or set trust.public where the server certificate is publicly trusted",
         _SERVICE,
     ),
-    "trust.url-scheme": Rule(
-        "error", "A URL that devices fetch is not https.", "use an https:// URL", _SERVICE
-    ),
+    "trust.url-scheme": Rule("error", "A URL that devices fetch is not https.", "use an https:// URL", _SERVICE),
     "trust.urls-incomplete": Rule(
         "error",
         "MDMServiceConfig has one of enrollment_url and anchor_certs_url without the other.",
@@ -204,9 +200,7 @@ RULES: dict[str, Rule] = {
         "leave it off unless a proxy hides the client certificate",
         _MDM,
     ),
-    "identity.missing": Rule(
-        "error", "The profile has no identity payload.", "add ACME, SCEP or PKCS#12", _MDM
-    ),
+    "identity.missing": Rule("error", "The profile has no identity payload.", "add ACME, SCEP or PKCS#12", _MDM),
     "identity.shared": Rule(
         "warning",
         "One PKCS#12 identity in a profile that is not for one device.",
@@ -242,9 +236,7 @@ RULES: dict[str, Rule] = {
         "put it before the MDM payload, so that it installs first",
         _MDM,
     ),
-    "profile.duplicate-uuid": Rule(
-        "error", "Two payloads have the same PayloadUUID.", "give each its own", _COMMON
-    ),
+    "profile.duplicate-uuid": Rule("error", "Two payloads have the same PayloadUUID.", "give each its own", _COMMON),
     "profile.duplicate-identifier": Rule(
         "error", "Two payloads have the same PayloadIdentifier.", "give each its own", _COMMON
     ),
@@ -281,13 +273,9 @@ RULES: dict[str, Rule] = {
         "write Key Type and Key Usage with the space",
         _SCEP,
     ),
-    "scep.weak-key": Rule(
-        "warning", "Keysize is 1024 or absent, which means 1024.", "set Keysize to 2048", _SCEP
-    ),
+    "scep.weak-key": Rule("warning", "Keysize is 1024 or absent, which means 1024.", "set Keysize to 2048", _SCEP),
     "scep.value": Rule("error", "A SCEP key has a value that Apple does not allow.", "correct it", _SCEP),
-    "scep.url": Rule(
-        "error", "The SCEP URL is not an http or https URL.", "set the SCEP server's URL", _SCEP
-    ),
+    "scep.url": Rule("error", "The SCEP URL is not an http or https URL.", "set the SCEP server's URL", _SCEP),
     "scep.no-fingerprint": Rule(
         "warning",
         "SCEP over http without CAFingerprint: anybody on the way can answer for the CA.",
@@ -339,9 +327,7 @@ RULES: dict[str, Rule] = {
         "give the roots you trust with --trust",
         _SIGNING,
     ),
-    "signature.weak-digest": Rule(
-        "error", "The signature uses MD5 or SHA-1.", "sign again with SHA-256", _SIGNING
-    ),
+    "signature.weak-digest": Rule("error", "The signature uses MD5 or SHA-1.", "sign again with SHA-256", _SIGNING),
     "push.no-topic": Rule(
         "error",
         "The push certificate's subject has no UID, so it names no topic.",

@@ -49,7 +49,7 @@ class Certificate:
         _ = self.is_ca, self.subject, self.issuer_name, self.not_before, self.not_after, self.key_cert_sign
 
     @cached_property
-    def x509(self) -> x509.Certificate:
+    def parsed(self) -> x509.Certificate:
         """The parsed certificate of the ``cryptography`` package."""
         return x509.load_der_x509_certificate(self.der)
 
@@ -61,44 +61,44 @@ class Certificate:
     @cached_property
     def subject(self) -> str:
         """The subject as RFC 4514 text, most specific name first; empty when the subject is."""
-        return self.x509.subject.rfc4514_string()
+        return self.parsed.subject.rfc4514_string()
 
     @cached_property
     def issuer(self) -> str:
         """The issuer as RFC 4514 text."""
-        return self.x509.issuer.rfc4514_string()
+        return self.parsed.issuer.rfc4514_string()
 
     @cached_property
     def name(self) -> str:
         """What a person calls it: the common name, else the whole subject, else its fingerprint's start."""
-        names = self.x509.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        names = self.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return (str(names[0].value) if names else self.subject) or f"sha256 {self.sha256[:16]}"
 
     @cached_property
     def not_before(self) -> datetime:
         """Start of validity, aware UTC."""
-        return self.x509.not_valid_before_utc
+        return self.parsed.not_valid_before_utc
 
     @cached_property
     def not_after(self) -> datetime:
         """End of validity, aware UTC; the certificate is still valid in that second."""
-        return self.x509.not_valid_after_utc
+        return self.parsed.not_valid_after_utc
 
     @cached_property
     def subject_name(self) -> tuple[object, ...]:
         """The subject, normalised for comparison as RFC 5280 section 7.1 asks."""
-        return _normalised(self.x509.subject)
+        return _normalised(self.parsed.subject)
 
     @cached_property
     def issuer_name(self) -> tuple[object, ...]:
         """The issuer, normalised for comparison as RFC 5280 section 7.1 asks."""
-        return _normalised(self.x509.issuer)
+        return _normalised(self.parsed.issuer)
 
     @cached_property
     def key_info(self) -> bytes:
         """The subjectPublicKeyInfo in DER; where the key type is not known, something no other key equals."""
         try:
-            return self.x509.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            return self.parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         except PARSER_ERRORS:
             return self.der
 
@@ -113,7 +113,7 @@ class Certificate:
 
         Version 1 certificates cannot carry basicConstraints; those that signed themselves are the old roots.
         """
-        if self.x509.version is x509.Version.v1:
+        if self.parsed.version is x509.Version.v1:
             return self.self_signed
         return self.basic_constraints is not None and self.basic_constraints.ca
 
@@ -143,16 +143,16 @@ class Certificate:
     @cached_property
     def push_topic(self) -> str:
         """The UID (0.9.2342.19200300.100.1.1) of the subject, which for a push certificate is the MDM topic."""
-        values = self.x509.subject.get_attributes_for_oid(NameOID.USER_ID)
+        values = self.parsed.subject.get_attributes_for_oid(NameOID.USER_ID)
         return str(values[0].value) if values else ""
 
     @cached_property
     def weak_signature(self) -> bool:
         """Whether it is signed with SHA-1 or an older digest."""
         try:
-            algorithm = self.x509.signature_hash_algorithm
+            algorithm = self.parsed.signature_hash_algorithm
         except UnsupportedAlgorithm:
-            return self.x509.signature_algorithm_oid in {
+            return self.parsed.signature_algorithm_oid in {
                 SignatureAlgorithmOID.RSA_WITH_MD5,
                 SignatureAlgorithmOID.RSA_WITH_SHA1,
             }
@@ -164,18 +164,18 @@ class Certificate:
         SHA-1 is accepted here: a root's own signature carries no trust, and rules judge it elsewhere.
         """
         try:
-            _verify(issuer.x509.public_key(), self.x509)
+            _verify(issuer.parsed.public_key(), self.parsed)
         except (InvalidSignature, *PARSER_ERRORS):
             return False
         return True
 
     def pem(self) -> str:
         """The certificate in PEM."""
-        return self.x509.public_bytes(Encoding.PEM).decode("ascii")
+        return self.parsed.public_bytes(Encoding.PEM).decode("ascii")
 
     def _extension(self, kind: type[_Extension]) -> _Extension | None:
         try:
-            return self.x509.extensions.get_extension_for_class(kind).value
+            return self.parsed.extensions.get_extension_for_class(kind).value
         except x509.ExtensionNotFound:
             return None
 

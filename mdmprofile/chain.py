@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.errors import CertificateError
@@ -24,8 +24,7 @@ def role_of(certificate: Certificate) -> str:
     return ROOT if certificate.self_signed else INTERMEDIATE
 
 
-@dataclass(frozen=True)
-class TrustChain:
+class TrustChain(NamedTuple):
     """Roots and intermediates in the order a profile installs them, and what is wrong with them.
 
     ``leaves`` are the certificates that are no CA; they are never embedded.
@@ -79,9 +78,7 @@ class IssuerGraph:
 
     def reaches_root(self, certificate: Certificate) -> bool:
         """Whether a path leads from this certificate to a root of the set, or it is one."""
-        return role_of(certificate) == ROOT or any(
-            role_of(each) == ROOT for each in self.ancestors(certificate)
-        )
+        return role_of(certificate) == ROOT or any(role_of(each) == ROOT for each in self.ancestors(certificate))
 
     def paths(self, leaf: Certificate) -> tuple[tuple[Certificate, ...], ...]:
         """Every path from ``leaf`` up to a root: leaf first, root last; at most 64 of at most 12 steps."""
@@ -115,7 +112,10 @@ class IssuerGraph:
 
 
 def arrange(
-    certificates: Sequence[Certificate], *, servers: Sequence[Certificate] = (), where: str = "trust.certificates"
+    certificates: Sequence[Certificate],
+    *,
+    servers: Sequence[Certificate] = (),
+    where: str = "trust.certificates",
 ) -> TrustChain:
     """Sort trust certificates into roles and order, and judge them against the server's.
 
@@ -154,9 +154,7 @@ def _duplicates(certificates: Sequence[Certificate], where: str) -> Iterable[Fin
 
 
 def _leaf_in_trust(leaf: Certificate, everything: Sequence[Certificate], where: str) -> Finding:
-    issued = next(
-        (each.name for each in everything if each != leaf and each.issuer_name == leaf.subject_name), None
-    )
+    issued = next((each.name for each in everything if each != leaf and each.issuer_name == leaf.subject_name), None)
     if issued is not None:
         reason = "has no basicConstraints with CA:TRUE"
         return finding(
@@ -191,7 +189,9 @@ def _constraints(graph: IssuerGraph, where: str) -> Iterable[Finding]:
     for each in graph.authorities:
         if not each.key_cert_sign:
             yield finding(
-                "chain.key-usage", f"{each.name} has a keyUsage without keyCertSign", where=each.source or where
+                "chain.key-usage",
+                f"{each.name} has a keyUsage without keyCertSign",
+                where=each.source or where,
             )
         if role_of(each) == INTERMEDIATE and each.weak_signature:
             yield finding(
@@ -212,18 +212,14 @@ def _depth_below(graph: IssuerGraph, top: Certificate) -> int:
     """How many CAs, self-issued ones not counted (RFC 5280 section 4.2.1.9), follow below ``top`` at most."""
     level, depth, seen = {top}, 0, {top}
     while True:
-        level = {
-            each for each in graph.authorities if each not in seen and level.intersection(graph.issuers(each))
-        }
+        level = {each for each in graph.authorities if each not in seen and level.intersection(graph.issuers(each))}
         if not level:
             return depth
         seen |= level
         depth += any(each.subject_name != each.issuer_name for each in level)
 
 
-def _completeness(
-    graph: IssuerGraph, servers: Sequence[Certificate], where: str
-) -> Iterable[Finding]:
+def _completeness(graph: IssuerGraph, servers: Sequence[Certificate], where: str) -> Iterable[Finding]:
     leaves = [each for each in servers if not each.is_ca]
     served = IssuerGraph([*graph.authorities, *(each for each in servers if each.is_ca)])
     if not graph.authorities:
@@ -271,7 +267,7 @@ def _incomplete(graph: IssuerGraph, start: Certificate, served: IssuerGraph, whe
     for each in graph.ancestors(start):
         if not graph.issuers(each):
             top = each
-    missing = top.x509.issuer.rfc4514_string() or "an issuer without a name"
+    missing = top.parsed.issuer.rfc4514_string() or "an issuer without a name"
     elsewhere = next(iter(served.issuers(top)), None)
     hint = f"add it to {where}; it is in {elsewhere.source}" if elsewhere else f"add {missing} to {where}"
     return finding(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mdmprofile import tables as t
 from mdmprofile.config_identity import IdentitySettings, read_identity
@@ -23,8 +22,7 @@ DEFAULT_WARN = timedelta(days=30)
 DEFAULT_CRITICAL = timedelta(days=7)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProfileSettings:
+class ProfileSettings(NamedTuple):
     """The profile itself and its planned replacement; dates are aware UTC."""
 
     identifier: str
@@ -48,8 +46,7 @@ class ProfileSettings:
     replaces: Path | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServerSettings:
+class ServerSettings(NamedTuple):
     """The MDM server, and every key of the MDM payload that is not derived."""
 
     url: str
@@ -72,8 +69,7 @@ class ServerSettings:
     uuid: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrustSettings:
+class TrustSettings(NamedTuple):
     """What makes a device trust the server, and the URLs that the server publishes."""
 
     certificates: tuple[Path, ...]
@@ -90,8 +86,7 @@ class TrustSettings:
         return any((self.trust_profile_url, self.enrollment_url, self.anchor_certs_url))
 
 
-@dataclass(frozen=True, kw_only=True)
-class SigningSettings:
+class SigningSettings(NamedTuple):
     """Where the signer's certificate and key come from: two files, or one PKCS#12."""
 
     certificate: Path | None
@@ -102,8 +97,7 @@ class SigningSettings:
     chain: tuple[Path, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class EnrollmentConfig:
+class EnrollmentConfig(NamedTuple):
     """Everything that a build needs; ``source`` names the file it was read from."""
 
     profile: ProfileSettings
@@ -138,11 +132,12 @@ def load_config(
         server=_server(top.table("server")),
         trust=_trust(top.table("trust")),
         identity=read_identity(top.table("identity")),
-        signing=_signing(top.table("signing")) if "signing" in top or top.known.append("signing") else None,
+        signing=_signing(top.table("signing")) if "signing" in top else None,
         output_directory=_output(top.table("output")),
         source=str(file) if file is not None else "flags",
     )
     top.reject({"encryption": "encrypted profiles are not supported by this version"})
+    top.known.append("signing")
     top.finish()
     if context.problems:
         for problem in context.problems:
@@ -237,7 +232,9 @@ def _server(table: t.Table) -> ServerSettings:
     )
     if "topic" not in table and "push_certificate" not in table:
         table.context.problem(
-            "server", "has neither push_certificate nor topic", "name the push certificate's file; its topic is read"
+            "server",
+            "has neither push_certificate nor topic",
+            "name the push certificate's file; its topic is read",
         )
     table.finish()
     return settings
@@ -297,9 +294,7 @@ def _consent(value: Any, context: t.Context) -> dict[str, str]:  # noqa: ANN401
 def _uuids(value: Any, context: t.Context) -> dict[str, str]:  # noqa: ANN401
     if not isinstance(value, Mapping):
         raise TypeError("must be a table from SHA-256 fingerprints to UUIDs")
-    return {
-        str(name).replace(":", "").lower(): t.uuid_text(each, context) for name, each in value.items()
-    }
+    return {str(name).replace(":", "").lower(): t.uuid_text(each, context) for name, each in value.items()}
 
 
 def _capability(value: Any, context: t.Context) -> str:  # noqa: ANN401

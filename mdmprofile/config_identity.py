@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mdmprofile import tables as t
 from mdmprofile.payloads.names import Subject, SubjectAltName, check_type, parse_subject
@@ -17,8 +16,7 @@ _LATER = "identities issued for each device are not supported by this version; n
 _ISSUING = ("ca_certificate", "ca_key", "ca_key_password", "key", "subject", "encryption", "validity")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScepSettings:
+class ScepSettings(NamedTuple):
     """A SCEP identity; ``validity`` is what the issuer grants, None when it is not known."""
 
     url: str
@@ -39,8 +37,7 @@ class ScepSettings:
     uuid: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class AcmeSettings:
+class AcmeSettings(NamedTuple):
     """An ACME identity; ``validity`` is what the issuer grants, None when it is not known."""
 
     directory_url: str
@@ -59,8 +56,7 @@ class AcmeSettings:
     uuid: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pkcs12Settings:
+class Pkcs12Settings(NamedTuple):
     """A PKCS#12 identity in a file; ``single_device`` says that the profile is for one device only."""
 
     file: Path
@@ -75,22 +71,31 @@ class Pkcs12Settings:
 IdentitySettings = ScepSettings | AcmeSettings | Pkcs12Settings
 
 
+# Stands in when the type is not known, so that the other tables are still read; the config is refused anyway.
+_UNKNOWN = Pkcs12Settings(
+    file=Path(),
+    password=None,
+    embed_password=True,
+    single_device=False,
+    key_is_extractable=False,
+    allow_all_apps_access=None,
+    uuid=None,
+)
+
+
 def read_identity(table: t.Table) -> IdentitySettings:
     """The identity that the table describes; mistakes go to the table's context."""
-    kinds = {"scep": _scep, "acme": _acme, "pkcs12": _pkcs12}
-    hint = 'set type = "acme", "scep" or "pkcs12" in [identity]'
-    read = table.require("type", t.one_of(kinds), hint)
+    kinds: dict[str, Callable[[t.Table], IdentitySettings]] = {
+        "scep": _scep,
+        "acme": _acme,
+        "pkcs12": _pkcs12,
+    }
+    if "type" not in table:
+        table.context.problem(table.where("type"), "is missing", 'set it to "acme", "scep" or "pkcs12"')
+        return _UNKNOWN
+    read = table.take("type", t.one_of(kinds), None)
     if read is None:
-        # Without the type nobody can tell which of the other keys are right.
-        return Pkcs12Settings(
-            file=Path(),
-            password=None,
-            embed_password=True,
-            single_device=False,
-            key_is_extractable=False,
-            allow_all_apps_access=None,
-            uuid=None,
-        )
+        return _UNKNOWN
     settings = read(table)
     table.finish()
     return settings
@@ -175,11 +180,19 @@ def _alternative_names(value: Any, context: t.Context) -> SubjectAltName:  # noq
     unknown = [each for each in value if each not in names]
     if unknown:
         raise ValueError(f"{unknown[0]!r} is not a known key; use {', '.join(names)}")
+
+    def names_of(key: str) -> str | tuple[str, ...] | None:
+        given = value.get(key)
+        if given is None:
+            return None
+        return t.several(t.text)(given, context) if isinstance(given, list) else t.text(given, context)
+
+    principal = value.get("nt_principal_name")
     return SubjectAltName(
-        **{
-            name: t.several(t.text)(each, context) if isinstance(each, list) else t.text(each, context)
-            for name, each in value.items()
-        }
+        rfc822_name=names_of("rfc822_name"),
+        dns_name=names_of("dns_name"),
+        uri=names_of("uri"),
+        nt_principal_name=None if principal is None else t.text(principal, context),
     )
 
 

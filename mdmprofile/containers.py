@@ -24,9 +24,7 @@ _PKCS7_LABELS = (b"PKCS7", b"CMS")
 _SEQUENCE, _INTEGER, _OID = 0x30, 0x02, 0x06
 
 
-def load_certificates(
-    data: bytes, *, source: str = "", password: bytes | None = None
-) -> tuple[Certificate, ...]:
+def load_certificates(data: bytes, *, source: str = "", password: bytes | None = None) -> tuple[Certificate, ...]:
     """Every certificate in ``data``: PEM (any number, with text around them), DER, PKCS#7 or PKCS#12.
 
     ``password`` opens a PKCS#12. Raises ``CertificateError`` when there is none or one is malformed, and
@@ -35,10 +33,7 @@ def load_certificates(
     data = _without_utf16(data)
     if not data.strip():
         raise CertificateError("is empty where certificates belong", where=source)
-    if _BEGIN in data:
-        found = list(_from_pem(data, source))
-    else:
-        found = list(_from_der(data, source, password))
+    found = list(_from_pem(data, source) if _BEGIN in data else _from_der(data, source, password))
     if len(found) > MAX_IN_ONE_FILE:
         raise CertificateError(f"holds more than {MAX_IN_ONE_FILE} certificates", where=source)
     if not found:
@@ -72,9 +67,7 @@ def load_private_key(data: bytes, *, source: str = "", password: bytes | None = 
     consistency check is left out because it costs more than the signature; whoever signs verifies the result
     with the certificate instead.
     """
-    load = (
-        serialization.load_pem_private_key if _BEGIN in data else serialization.load_der_private_key
-    )
+    load = serialization.load_pem_private_key if _BEGIN in data else serialization.load_der_private_key
     try:
         key = load(data, password or None, unsafe_skip_rsa_key_validation=True)
     except TypeError as error:
@@ -109,8 +102,9 @@ def _from_pem(data: bytes, source: str) -> Iterator[Certificate]:
     errors: list[MdmprofileError] = []
     found: list[Certificate] = []
     labels: list[str] = []
-    for number, (label, body) in enumerate(_pem_blocks(data, source), 1):
-        place = f"{source} #{number}" if source else f"#{number}"
+    blocks = list(_pem_blocks(data, source))
+    for number, (label, body) in enumerate(blocks, 1):
+        place = _place(source, number, len(blocks))
         try:
             if label in _CERTIFICATE_LABELS:
                 der = _base64(body, place)
@@ -144,10 +138,17 @@ def _pem_blocks(data: bytes, source: str) -> Iterator[tuple[bytes, bytes]]:
         if end < 0:
             text = label.decode("ascii", "replace")
             raise CertificateError(
-                f"is cut short: a {text!r} block has no END line", where=source, hint="copy the whole file again"
+                f"is cut short: a {text!r} block has no END line",
+                where=source,
+                hint="copy the whole file again",
             )
         yield label, data[label_end + len(_DASHES) : end]
         position = data.find(_BEGIN, end + len(closing))
+
+
+def _place(source: str, number: int, count: int) -> str:
+    """The file, and which certificate of it when it holds several."""
+    return source if count == 1 else f"{source} #{number}".lstrip()
 
 
 def _base64(body: bytes, place: str) -> bytes:
@@ -191,17 +192,21 @@ def _from_pkcs7(data: bytes, source: str) -> list[Certificate]:
         loaded = pkcs7.load_der_pkcs7_certificates(data)
     except PARSER_ERRORS:
         return _from_ber_pkcs7(data, source)
-    return [Certificate(each.public_bytes(Encoding.DER), f"{source} #{n}") for n, each in enumerate(loaded, 1)]
+    return [
+        Certificate(each.public_bytes(Encoding.DER), _place(source, number, len(loaded)))
+        for number, each in enumerate(loaded, 1)
+    ]
 
 
 def _from_ber_pkcs7(data: bytes, source: str) -> list[Certificate]:
     """PKCS#7 in BER, as some exporters write it; ``cryptography`` reads DER only."""
-    from mdmprofile.cms.structure import embedded_certificates, parse_signed_data  # noqa: PLC0415 - slow to import, seldom needed
+    from mdmprofile.cms.structure import parse_signed_data  # noqa: PLC0415 - slow to import, seldom needed
 
     try:
         signed = parse_signed_data(data, source=source)
         return [
-            Certificate(der, f"{source} #{n}") for n, der in enumerate(embedded_certificates(signed), 1)
+            Certificate(der, _place(source, number, len(signed.certificates)))
+            for number, der in enumerate(signed.certificates, 1)
         ]
     except MdmprofileError as error:
         raise CertificateError(
@@ -209,9 +214,7 @@ def _from_ber_pkcs7(data: bytes, source: str) -> list[Certificate]:
         ) from error.__cause__
 
 
-def _open_pkcs12(
-    data: bytes, source: str, password: bytes | None
-) -> tuple[list[Certificate], SigningKey | None]:
+def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list[Certificate], SigningKey | None]:
     try:
         opened = pkcs12.load_pkcs12(data, password)
     except PARSER_ERRORS as error:
@@ -221,10 +224,10 @@ def _open_pkcs12(
                 f"{problem}, or it is not an intact PKCS#12 file", where=source, hint="give its password"
             ) from None
         raise CertificateError(f"is not an intact PKCS#12 file: {first_line(error)}", where=source) from None
-    entries = [opened.cert, *opened.additional_certs]
+    entries = [entry for entry in (opened.cert, *opened.additional_certs) if entry is not None]
     certificates = [
-        Certificate(entry.certificate.public_bytes(Encoding.DER), f"{source} #{number}")
-        for number, entry in enumerate((entry for entry in entries if entry is not None), 1)
+        Certificate(entry.certificate.public_bytes(Encoding.DER), _place(source, number, len(entries)))
+        for number, entry in enumerate(entries, 1)
     ]
     return certificates, None if opened.key is None else _signing_key(opened.key, source)
 
@@ -232,7 +235,9 @@ def _open_pkcs12(
 def _signing_key(key: object, source: str) -> SigningKey:
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise CertificateError(
-            "holds a key that is neither RSA nor EC", where=source, hint="Apple's devices verify RSA and EC only"
+            "holds a key that is neither RSA nor EC",
+            where=source,
+            hint="Apple's devices verify RSA and EC only",
         )
     return key
 

@@ -24,7 +24,11 @@ class _Issuer:
         self.name, self.key, self.now = name, key, now
 
     def issue(
-        self, subject: x509.Name, key: rsa.RSAPrivateKey, days: int, *extensions: tuple[x509.ExtensionType, bool]
+        self,
+        subject: x509.Name,
+        key: rsa.RSAPrivateKey,
+        days: int,
+        *extensions: tuple[x509.ExtensionType, bool],
     ) -> x509.Certificate:
         builder = (
             x509.CertificateBuilder()
@@ -35,9 +39,7 @@ class _Issuer:
             .not_valid_before(self.now - _DAY)
             .not_valid_after(self.now + days * _DAY)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical=critical)
@@ -49,7 +51,9 @@ def demo_files(*, now: datetime, identity: str) -> Mapping[str, tuple[bytes, boo
 
     Keys are RSA-2048 and made here; nothing in them is fit for real devices.
     """
-    keys = {each: rsa.generate_private_key(65537, 2048) for each in ("root", "intermediate", "server", "signer", "other")}
+    keys = {
+        each: rsa.generate_private_key(65537, 2048) for each in ("root", "intermediate", "server", "signer", "other")
+    }
     root_name, intermediate_name = _name("Demo Root CA"), _name("Demo Intermediate CA")
     root = _Issuer(root_name, keys["root"], now)
     intermediate = _Issuer(intermediate_name, keys["intermediate"], now)
@@ -80,9 +84,7 @@ def demo_files(*, now: datetime, identity: str) -> Mapping[str, tuple[bytes, boo
         files["scep-challenge.txt"] = (f"{secrets.token_urlsafe(24)}\n".encode(), True)
     if identity == "pkcs12":
         password = secrets.token_urlsafe(24)
-        device = intermediate.issue(
-            _name("Demo device"), keys["other"], 365, *_leaf(ExtendedKeyUsageOID.CLIENT_AUTH)
-        )
+        device = intermediate.issue(_name("Demo device"), keys["other"], 365, *_leaf(ExtendedKeyUsageOID.CLIENT_AUTH))
         files["device.p12"] = (_pkcs12(device, keys["other"], password), True)
         files["device-password.txt"] = (f"{password}\n".encode(), True)
     return files

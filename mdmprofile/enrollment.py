@@ -23,9 +23,7 @@ from mdmprofile.printable import printable
 from mdmprofile.profile import Profile, TopLevel
 
 
-def enrollment_profile(
-    config: EnrollmentConfig, chain: TrustChain, materials: Materials, names: Names
-) -> Profile:
+def enrollment_profile(config: EnrollmentConfig, chain: TrustChain, materials: Materials, names: Names) -> Profile:
     """Assemble the profile; what a device would say to it is judged by the rules."""
     settings = config.profile
     certificates = certificate_payloads(
@@ -68,8 +66,8 @@ def certificate_payloads(
 ) -> tuple[CertificatePayload, ...]:
     """Roots, then intermediates, then pinned certificates that are neither."""
     wanted: dict[Certificate, tuple[type[CertificatePayload], str]] = {}
-    wanted |= {each: (RootPayload, ROOT) for each in roots}
-    wanted |= {each: (Pkcs1Payload, INTERMEDIATE) for each in intermediates}
+    wanted |= dict.fromkeys(roots, (RootPayload, ROOT))
+    wanted |= dict.fromkeys(intermediates, (Pkcs1Payload, INTERMEDIATE))
     for each in pinned:
         wanted.setdefault(each, (Pkcs1Payload, "pinned"))
     payloads = []

@@ -24,7 +24,7 @@ class MdmprofileError(Exception):
         return f"{text} ({self.hint})" if self.hint else text
 
 
-class Problems(MdmprofileError):
+class Problems(MdmprofileError):  # noqa: N818 - it is several, not one
     """Several errors found in one run; ``errors`` holds them in the order they were found."""
 
     def __init__(self, errors: Iterable[MdmprofileError]) -> None:

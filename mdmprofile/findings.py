@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from mdmprofile.catalogue import RULES
 
@@ -22,8 +22,7 @@ class Severity(StrEnum):
         return ("info", "warning", "error").index(self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One judgement.
 
     ``rule`` is an id of the catalogue, ``where`` a payload path such as ``PayloadContent[2].Topic``, a config
@@ -49,9 +48,7 @@ class Finding:
         }
 
 
-def finding(
-    rule: str, message: str, *, where: str = "", hint: str = "", severity: Severity | None = None
-) -> Finding:
+def finding(rule: str, message: str, *, where: str = "", hint: str = "", severity: Severity | None = None) -> Finding:
     """Make a finding; severity, hint and source come from the catalogue unless given.
 
     Raises ``KeyError`` for a rule that the catalogue does not hold, so that no undocumented rule can exist.

@@ -58,7 +58,10 @@ def judge_identity(identity: IdentitySettings, materials: Materials) -> Iterable
 
 def judge_removal(profile: ProfileSettings, *, now: datetime) -> Iterable[Finding]:
     """A profile that removes itself does so in the future, and after the planned replacement."""
-    for name, moment in (("removal_date", profile.removal_date), ("expiration_date", profile.expiration_date)):
+    for name, moment in (
+        ("removal_date", profile.removal_date),
+        ("expiration_date", profile.expiration_date),
+    ):
         if moment is not None and moment <= now:
             yield finding("profile.date-past", f"{name} {day(moment)} has passed", where=f"profile.{name}")
     gone = [profile.removal_date] if profile.removal_date else []

@@ -75,9 +75,7 @@ class _Loader:
         return None if source is None else self.attempt(lambda: source.fetch(self.prompt))
 
 
-def load_materials(
-    config: EnrollmentConfig, *, prompt: Prompt | None = None, private: bool = True
-) -> Materials:
+def load_materials(config: EnrollmentConfig, *, prompt: Prompt | None = None, private: bool = True) -> Materials:
     """Read every file that the config names.
 
     Without ``private``, keys and secrets that are not needed to judge dates are left alone: the signer's key, the
@@ -136,9 +134,7 @@ def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identi
     password = load.secret(signing.key_password)
     if signing.key_password is not None and password is None:
         return None
-    key = load.attempt(
-        lambda: load_private_key(read_file(key_file), source=str(key_file), password=_bytes(password))
-    )
+    key = load.attempt(lambda: load_private_key(read_file(key_file), source=str(key_file), password=_bytes(password)))
     if key is None or not certificates:
         return None
     # A file with the whole chain is common: the signer is the certificate the key belongs to, else the first.
@@ -157,9 +153,7 @@ def _scep_ca(path: Path | None, load: _Loader) -> Certificate | None:
     found = load.certificates([path] if path else [])
     if len(found) > 1:
         load.errors.append(
-            CertificateError(
-                f"holds {len(found)} certificates where the SCEP CA's one is needed", where=str(path)
-            )
+            CertificateError(f"holds {len(found)} certificates where the SCEP CA's one is needed", where=str(path))
         )
     return next(iter(found), None)
 

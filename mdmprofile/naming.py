@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.errors import MdmprofileError
@@ -11,8 +12,7 @@ from mdmprofile.payloads.certificates import CERTIFICATE_TYPES
 from mdmprofile.profile import Profile, stable_uuid
 
 
-@dataclass(frozen=True)
-class PayloadName:
+class PayloadName(NamedTuple):
     """What tells a payload apart: a device updates a payload whose identifier and UUID both stay."""
 
     identifier: str
@@ -52,9 +52,7 @@ class Names:
         return PayloadName(identifier, uuid)
 
 
-def names_of(
-    identifier: str, explicit: Mapping[str, str] | None = None, *, replaces: Profile | None = None
-) -> Names:
+def names_of(identifier: str, explicit: Mapping[str, str] | None = None, *, replaces: Profile | None = None) -> Names:
     """Names for a profile, keeping those of the profile it replaces."""
     if replaces is None:
         return Names(identifier, explicit or {})

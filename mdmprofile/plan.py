@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.findings import Finding, Severity, finding
@@ -25,8 +25,7 @@ _RENEWALS = {
 }
 
 
-@dataclass(frozen=True)
-class Watched:
+class Watched(NamedTuple):
     """Something that ends: a certificate, or an identity that a device will fetch.
 
     ``baked_in`` things change only with a new profile; the others are renewed elsewhere and the profile survives
@@ -60,8 +59,7 @@ def watch(certificate: Certificate, role: str, where: str) -> Watched:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Thresholds:
+class Thresholds(NamedTuple):
     """What the ends are held against; ``replace_on`` is None when no replacement is planned."""
 
     replace_on: datetime | None = None
@@ -70,8 +68,7 @@ class Thresholds:
     critical: timedelta = timedelta(days=7)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """Something to do by ``date``, and why."""
 
     date: datetime
@@ -79,8 +76,7 @@ class Step:
     why: str
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """The latest date on which replacing the profile is still safe, what sets it, and the steps up to it."""
 
     replace_on: datetime | None
@@ -96,9 +92,7 @@ class Plan:
             "margin_days": self.margin / timedelta(days=1),
             "latest_safe_date": self.latest_safe_date and day(self.latest_safe_date),
             "limited_by": self.limited_by and self.limited_by.label,
-            "steps": [
-                {"date": day(each.date), "action": each.action, "why": each.why} for each in self.steps
-            ],
+            "steps": [{"date": day(each.date), "action": each.action, "why": each.why} for each in self.steps],
         }
 
 
@@ -147,13 +141,12 @@ def judge_dates(
     return tuple(found)
 
 
-def _judge(
-    each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, building: bool
-) -> Iterable[Finding]:
+def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, building: bool) -> Iterable[Finding]:
     consequence = f"then {CONSEQUENCES[each.role]}"
     if each.not_after is None:
         yield finding(
-            "expiry.identity-unknown", f"nobody said how long {each.label} is valid; when it ends, {consequence}",
+            "expiry.identity-unknown",
+            f"nobody said how long {each.label} is valid; when it ends, {consequence}",
             where=each.where,
         )
         return

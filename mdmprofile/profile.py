@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 from xml.parsers.expat import ExpatError
 
@@ -33,8 +34,6 @@ _PARSER_ERRORS = (
     MemoryError,
     AssertionError,
 )
-# Everything XML 1.0 section 2.2 does not allow; a device refuses the whole profile for one of them.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,10 +150,16 @@ def stable_uuid(identifier: str, *what: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(("mdmprofile", identifier, *what)))).upper()
 
 
+@cache
+def _not_xml() -> re.Pattern[str]:
+    """Everything XML 1.0 section 2.2 does not allow; a device refuses the whole profile for one of them."""
+    return re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 def _writable(value: Any, path: str) -> Any:  # noqa: ANN401 - property-list values are of any type
     """The value as plistlib writes it: naive UTC dates, and no character that XML forbids."""
     if isinstance(value, str):
-        if (wrong := _NOT_XML.search(value)) is not None:
+        if not value.isprintable() and (wrong := _not_xml().search(value)) is not None:
             raise ProfileError(
                 f"holds the character U+{ord(wrong[0]):04X} at position {wrong.start()}, which a property list "
                 "cannot hold",
@@ -166,8 +171,7 @@ def _writable(value: Any, path: str) -> Any:  # noqa: ANN401 - property-list val
         return as_utc(value).replace(tzinfo=None, microsecond=0)
     if isinstance(value, Mapping):
         return {
-            _writable(name, path): _writable(each, f"{path}.{name}" if path else name)
-            for name, each in value.items()
+            _writable(name, path): _writable(each, f"{path}.{name}" if path else name) for name, each in value.items()
         }
     if isinstance(value, list | tuple):
         return [_writable(each, f"{path}[{index}]") for index, each in enumerate(value)]

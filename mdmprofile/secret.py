@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +41,9 @@ class SecretSource:
             return self._from_command(self.place)
         if prompt is None:
             raise SecretError(
-                "would be asked for, but nobody can answer here", where=self.key, hint="use file, env or command"
+                "would be asked for, but nobody can answer here",
+                where=self.key,
+                hint="use file, env or command",
             )
         return prompt(str(self.place))
 
@@ -51,17 +51,20 @@ class SecretSource:
         value = os.environ.get(name)
         if value is None:
             raise SecretError(
-                f"the environment variable {name} is not set", where=self.key, hint=f"export {name}, or use file"
+                f"the environment variable {name} is not set",
+                where=self.key,
+                hint=f"export {name}, or use file",
             )
         return value
 
     def _from_command(self, command: tuple[str, ...]) -> str:
         """Run the command without a shell; its standard error goes to the user, its output is the secret."""
+        import subprocess  # noqa: PLC0415 - few secrets come from a command
+        import tempfile  # noqa: PLC0415
+
         try:
             with tempfile.TemporaryFile() as output:
-                subprocess.run(
-                    command, check=True, stdout=output, stdin=subprocess.DEVNULL, timeout=COMMAND_SECONDS
-                )
+                subprocess.run(command, check=True, stdout=output, stdin=subprocess.DEVNULL, timeout=COMMAND_SECONDS)
                 output.seek(0)
                 data = output.read(MAX_SECRET + 1)
         except subprocess.TimeoutExpired:

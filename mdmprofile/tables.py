@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -92,10 +91,17 @@ class Table:
         for name in self.values:
             if name in self.known:
                 continue
-            near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
+            near = nearest(name, self.known)
             known = ", ".join(sorted(set(self.known)))
-            hint = f"did you mean {near[0]}?" if near else f"known here: {known}"
+            hint = f"did you mean {near}?" if near else f"known here: {known}"
             self.context.problem(self.where(name), "is not a known key", hint)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like this one; empty when none is like it."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for mistakes
+
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=0.5)), "")
 
 
 def text(value: Any, context: Context) -> str:  # noqa: ANN401 - TOML values are of any type
@@ -174,8 +180,8 @@ def one_of(choices: Mapping[str, T]) -> Convert[T]:
         by_fold = {name.casefold(): result for name, result in choices.items()}
         if given.casefold() in by_fold:
             return by_fold[given.casefold()]
-        near = difflib.get_close_matches(given, choices, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(choices)}"
+        near = nearest(given, choices)
+        advice = f"did you mean {near!r}?" if near else f"use one of {', '.join(choices)}"
         raise ValueError(f"{given!r} is not known here; {advice}")
 
     return convert

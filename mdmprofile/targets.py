@@ -7,7 +7,7 @@ import binascii
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -219,4 +219,4 @@ def _pkcs12(payload: Mapping[str, Any], where: str) -> tuple[list[Watched], list
 
 
 def _within(source: str, found: Finding) -> Finding:
-    return replace(found, where=f"{source}: {found.where}")
+    return found._replace(where=f"{source}: {found.where}")

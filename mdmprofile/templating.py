@@ -43,15 +43,13 @@ def _render(text: str, variables: Variables, lenient: bool) -> str:
             raise jinja2.TemplateRuntimeError(f"the operator {operator} is not allowed here")
 
     # Values go into a property list, which escapes them itself; HTML escapes would end up in the profile.
-    environment = Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
+    environment = Environment(undefined=jinja2.StrictUndefined, autoescape=False)
     try:
         filled = environment.from_string(text).render(variables)
     except jinja2.UndefinedError as error:
         if lenient:
             return text
-        raise TemplateError(
-            f"a variable is not known: {error.message}", hint="give it with --var NAME=VALUE"
-        ) from None
+        raise TemplateError(f"a variable is not known: {error.message}", hint="give it with --var NAME=VALUE") from None
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"the template is malformed: {error.message}") from None
     except Exception as error:  # noqa: BLE001 - a template can raise anything Python can

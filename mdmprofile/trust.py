@@ -6,7 +6,6 @@ https://developer.apple.com/documentation/devicemanagement/providing-information
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Iterable
 
 from mdmprofile.chain import TrustChain
@@ -30,9 +29,7 @@ def trust_profile(config: EnrollmentConfig, chain: TrustChain, names: Names) -> 
         organization=config.profile.organization,
         scope=config.profile.scope,
     )
-    return Profile.assemble(
-        top, certificate_payloads(chain.roots, (), own, organization=config.profile.organization)
-    )
+    return Profile.assemble(top, certificate_payloads(chain.roots, (), own, organization=config.profile.organization))
 
 
 def service_config(trust: TrustSettings) -> bytes:
@@ -40,6 +37,8 @@ def service_config(trust: TrustSettings) -> bytes:
 
     With a publicly trusted certificate ``trust_profile_url`` stays out: devices must not get an empty profile.
     """
+    import json  # noqa: PLC0415 - only where documents are published
+
     urls = {
         "dep_enrollment_url": trust.enrollment_url,
         "dep_anchor_certs_url": trust.anchor_certs_url,
@@ -54,6 +53,8 @@ def anchor_certificates(trust: TrustSettings, chain: TrustChain) -> bytes:
 
     Roots and intermediates: a device in automated enrollment trusts the server with these alone.
     """
+    import json  # noqa: PLC0415 - only where documents are published
+
     anchors = () if trust.public else chain.ordered
     encoded = [base64.b64encode(each.der).decode("ascii") for each in anchors]
     return (json.dumps(encoded) + "\n").encode("ascii")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 import warnings
@@ -50,9 +49,11 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As Click does it, with the nearest command in the error."""
         name = args[0] if args else ""
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        if name not in COMMANDS and near and not name.startswith("-"):
-            ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
+        if name and name not in COMMANDS and not name.startswith("-"):
+            from mdmprofile.tables import nearest  # noqa: PLC0415 - only for mistakes
+
+            near = nearest(name, COMMANDS)
+            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near!r}?" if near else ""))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -64,7 +65,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", prog_name="mdmprofile")
 def group() -> None:
-    """Build Apple MDM enrollment profiles that work, and hear about it before they stop working.
+    r"""Build Apple MDM enrollment profiles that work, and hear about it before they stop working.
 
     \b
     Example:

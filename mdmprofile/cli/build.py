@@ -26,9 +26,13 @@ from mdmprofile.reports.model import View
 @report_options("error")
 @with_session
 def command(
-    session: Session, config: Path | None, variables: tuple[str, ...], at: datetime | None, **flags: Any  # noqa: ANN401 - one per config key
+    session: Session,
+    config: Path | None,
+    variables: tuple[str, ...],
+    at: datetime | None,
+    **flags: Any,  # noqa: ANN401 - one per config key
 ) -> int:
-    """Build the enrollment profile and the documents beside it.
+    r"""Build the enrollment profile and the documents beside it.
 
     Reads enroll.toml, lays the flags over it, and writes enroll.mobileconfig into the output directory; with
     trust_profile_url also trust.mobileconfig, MDMServiceConfig and dep_anchor_certs. When a finding is an error,

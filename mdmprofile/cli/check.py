@@ -20,7 +20,13 @@ from mdmprofile.targets import read_target
 
 @click.command("check")
 @click.argument("targets", nargs=-1, required=True, type=FILE, metavar="TARGET...")
-@click.option("--trust", "anchors", multiple=True, metavar="CA|system", help="Judge signers against this CA; repeatable.")
+@click.option(
+    "--trust",
+    "anchors",
+    multiple=True,
+    metavar="CA|system",
+    help="Judge signers against this CA; repeatable.",
+)
 @click.option("--password-file", type=FILE, help="File with the password of PKCS#12 targets.")
 @click.option("-o", "--output", type=FILE, help="Write the report to this file.")
 @DATE_OPTIONS
@@ -38,7 +44,7 @@ def command(
     critical: timedelta | None,
     at: datetime | None,
 ) -> int:
-    """Judge the dates of everything in profiles, certificate files, directories and configs.
+    r"""Judge the dates of everything in profiles, certificate files, directories and configs.
 
     Every certificate of every bundle counts, by its role: what is baked into the profile is held against the planned
     replacement, what is renewed elsewhere against --warn and --critical alone.

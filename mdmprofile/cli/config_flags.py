@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mdmprofile.cli.params import DATE_OPTIONS, FILE, options
+from mdmprofile.cli.params import DATE_OPTIONS, FILE, Decorator, options
 from mdmprofile.config import EnrollmentConfig, load_config
 from mdmprofile.errors import InputError
 
@@ -60,7 +60,7 @@ _KEYS = {
 }
 _TYPES = {"scep_": "scep", "acme_": "acme", "pkcs12": "pkcs12", "single_device": "pkcs12"}
 
-SIGNER_OPTIONS: Any = options(
+SIGNER_OPTIONS: Decorator = options(
     click.option("--signer", type=FILE, help="Signer's certificate."),
     click.option("--signer-key", type=FILE, help="Signer's private key."),
     click.option("--signer-key-password-file", type=FILE, help="File with the key's password."),
@@ -69,9 +69,14 @@ SIGNER_OPTIONS: Any = options(
     click.option("--signer-pkcs12-password-file", type=FILE, help="File with the PKCS#12's password."),
 )
 
-CONFIG_OPTIONS: Any = options(
+CONFIG_OPTIONS: Decorator = options(
     click.option("-c", "--config", type=FILE, help="Configuration file.  [default: enroll.toml, if there]"),
-    click.option("-o", "--output-dir", type=FILE, help="Where the results go; - for the main one on stdout.  [default: out]"),
+    click.option(
+        "-o",
+        "--output-dir",
+        type=FILE,
+        help="Where the results go; - for the main one on stdout.  [default: out]",
+    ),
     click.option("--var", "variables", metavar="NAME=VALUE", multiple=True, help="Template variable; repeatable."),
     click.option("--identifier", help="PayloadIdentifier of the profile."),
     click.option("--display-name", help="Name that the user sees."),
@@ -133,7 +138,9 @@ def overrides_of(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             continue
         table, key = _KEYS[flag]
         secret = flag.endswith(("password_file", "challenge_file"))
-        tables.setdefault(table, {})[key] = {"file": value} if secret else list(value) if isinstance(value, tuple) else value
+        tables.setdefault(table, {})[key] = (
+            {"file": value} if secret else list(value) if isinstance(value, tuple) else value
+        )
         kinds |= {kind: flag for prefix, kind in _TYPES.items() if flag.startswith(prefix)}
     if len(kinds) > 1:
         names = " and ".join(f"--{flag.replace('_', '-')}" for flag in kinds.values())

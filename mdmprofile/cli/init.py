@@ -32,7 +32,7 @@ _PLANNED = timedelta(days=180)
 @report_options("error")
 @with_session
 def command(session: Session, directory: Path, identity: str, demo: bool, force: bool) -> int:
-    """Write a commented enroll.toml to start from.
+    r"""Write a commented enroll.toml to start from.
 
     \b
     Example:

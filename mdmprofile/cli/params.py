@@ -12,6 +12,7 @@ import click
 from mdmprofile.moments import parse_duration, parse_moment
 
 F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Moment(click.ParamType[datetime]):
@@ -96,7 +97,7 @@ def report_options(fail_on: str, formats: tuple[str, ...] = ("text", "json")) ->
 
 
 AT = click.option("--at", type=MOMENT, help="Judge as if it were this date.")
-DATE_OPTIONS: Callable[[Any], Any] = options(
+DATE_OPTIONS: Decorator = options(
     click.option("--replace-on", type=MOMENT, help="The planned replacement of the profile."),
     click.option("--margin", type=DURATION, help="Safety margin after the replacement.  [default: 30d]"),
     click.option("--warn", type=DURATION, help="Warn about ends within this time.  [default: 30d]"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -63,13 +62,15 @@ class Session:
             found = [each for each in view.findings if each.severity.rank]
             return View(now=view.now, findings=found)
         if self.verbose:
-            return replace(view, findings=[replace(each, message=_with_source(each)) for each in view.findings])
+            return replace(view, findings=[each._replace(message=_with_source(each)) for each in view.findings])
         return view
 
     def _print(self, view: View, *, to_stderr: bool) -> None:
         stream = sys.stderr if to_stderr else sys.stdout
         terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
         if self.colour == "always" or terminal:
+            import shutil  # noqa: PLC0415
+
             from mdmprofile.reports.text import render  # noqa: PLC0415 - rich is for terminals only
 
             colour = self.colour == "always" or (self.colour == "auto" and not os.environ.get("NO_COLOR"))

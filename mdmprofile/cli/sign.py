@@ -34,11 +34,11 @@ from mdmprofile.reports.model import View
 @report_options("error")
 @with_session
 def command(session: Session, file: Path, output: Path, at: datetime | None, **flags: Any) -> int:  # noqa: ANN401 - the signer's flags
-    """Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER.
+    r"""Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER.
 
     \b
     Example:
-      mdmprofile sign plain.mobileconfig -o signed.mobileconfig \\
+      mdmprofile sign plain.mobileconfig -o signed.mobileconfig \
         --signer signer.pem --signer-key signer.key --signer-chain intermediate.pem
       mdmprofile sign - -o - --signer-pkcs12 signer.p12 --signer-pkcs12-password-file pw < in > out
     """
@@ -53,9 +53,7 @@ def command(session: Session, file: Path, output: Path, at: datetime | None, **f
     given = load_signer(read_signing(overrides_of(flags)["signing"]), prompt=ask())
     signer = complete_chain(given, ())
     watched = (watch(signer.certificate, "signer", signer.certificate.source),)
-    findings = by_severity(
-        [*judge_signing(given, ()), *judge_dates(watched, Thresholds(), now=now, building=True)]
-    )
+    findings = by_severity([*judge_signing(given, ()), *judge_dates(watched, Thresholds(), now=now, building=True)])
     files = ["Nothing was written."]
     if not has_errors(findings):
         signed = sign(data, signer)

@@ -20,9 +20,13 @@ from mdmprofile.cli.session import Session, ask, with_session
 @report_options("error")
 @with_session
 def command(
-    session: Session, config: Path | None, variables: tuple[str, ...], at: datetime | None, **flags: Any  # noqa: ANN401 - one per config key
+    session: Session,
+    config: Path | None,
+    variables: tuple[str, ...],
+    at: datetime | None,
+    **flags: Any,  # noqa: ANN401 - one per config key
 ) -> int:
-    """Build only the trust profile and the service documents.
+    r"""Build only the trust profile and the service documents.
 
     Writes trust.mobileconfig (the roots alone), dep_anchor_certs and, where a URL is set, MDMServiceConfig.
 

@@ -23,12 +23,18 @@ from mdmprofile.reports.model import View
 
 @click.command("verify")
 @click.argument("file", type=FILE)
-@click.option("--trust", "anchors", multiple=True, metavar="CA|system", help="Trust this CA file; repeatable. system: the public roots.")
+@click.option(
+    "--trust",
+    "anchors",
+    multiple=True,
+    metavar="CA|system",
+    help="Trust this CA file; repeatable. system: the public roots.",
+)
 @AT
 @report_options("warning")
 @with_session
 def command(session: Session, file: Path, anchors: tuple[str, ...], at: datetime | None) -> int:
-    """Tell who signed a profile, whether it was changed since, and whether to trust the signer.
+    r"""Tell who signed a profile, whether it was changed since, and whether to trust the signer.
 
     Without --trust only the signature is judged.
 
@@ -45,7 +51,11 @@ def command(session: Session, file: Path, anchors: tuple[str, ...], at: datetime
         findings.append(finding("signature.missing", "the profile is not signed", where=source))
     elif trusted is None:
         findings.append(
-            finding("signature.trust-not-judged", "the signer was checked, not whether to trust them", where=source)
+            finding(
+                "signature.trust-not-judged",
+                "the signer was checked, not whether to trust them",
+                where=source,
+            )
         )
     else:
         findings += judge_trust(opened.signature, trusted, at=now)

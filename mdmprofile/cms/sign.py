@@ -23,10 +23,10 @@ def sign(content: bytes, signer: Identity) -> bytes:
     builder = (
         pkcs7.PKCS7SignatureBuilder()
         .set_data(content)
-        .add_signer(signer.certificate.x509, signer.key, hashes.SHA256())
+        .add_signer(signer.certificate.parsed, signer.key, hashes.SHA256())
     )
     for each in signer.chain:
-        builder = builder.add_certificate(each.x509)
+        builder = builder.add_certificate(each.parsed)
     # Binary: without it, line ends are changed to CRLF and the signed bytes are no longer the profile's.
     options = [pkcs7.PKCS7Options.Binary, pkcs7.PKCS7Options.NoCapabilities]
     try:

@@ -87,13 +87,10 @@ def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
     except _PARSER_ERRORS as error:
         kind = type(error).__name__
         raise SignatureFormatError(
-            f"is not intact CMS signed data ({kind} while reading it)", where=source, hint="get the file again"
+            f"is not intact CMS signed data ({kind} while reading it)",
+            where=source,
+            hint="get the file again",
         ) from None
-
-
-def embedded_certificates(signed: SignedData) -> tuple[bytes, ...]:
-    """The DER of every certificate the structure carries."""
-    return signed.certificates
 
 
 def _content(encapsulated: Any) -> bytes | None:  # noqa: ANN401 - asn1crypto has no types

@@ -22,27 +22,28 @@ def judge_trust(signature: Signature, anchors: Sequence[Certificate], *, at: dat
     Revocation is not checked.
     """
     return tuple(
-        finding("signature.untrusted", f"the signer {each.certificate.name} is not trusted: {reason}", where="signature")
+        finding(
+            "signature.untrusted",
+            f"the signer {each.certificate.name} is not trusted: {reason}",
+            where="signature",
+        )
         for each in signature.signers
-        if each.certificate is not None
-        and (reason := _distrust(each.certificate, signature.certificates, anchors, at))
+        if each.certificate is not None and (reason := _distrust(each.certificate, signature.certificates, anchors, at))
     )
 
 
-def _distrust(
-    signer: Certificate, others: Sequence[Certificate], anchors: Sequence[Certificate], at: datetime
-) -> str:
+def _distrust(signer: Certificate, others: Sequence[Certificate], anchors: Sequence[Certificate], at: datetime) -> str:
     """Why there is no trusted path; empty when there is one."""
     verifier = (
         PolicyBuilder()
-        .store(Store([each.x509 for each in anchors]))
+        .store(Store([each.parsed for each in anchors]))
         .time(at)
         .max_chain_depth(MAX_CHAIN_DEPTH)
         .extension_policies(ca_policy=ExtensionPolicy.permit_all(), ee_policy=ExtensionPolicy.permit_all())
         .build_client_verifier()
     )
     try:
-        verifier.verify(signer.x509, [each.x509 for each in others if each != signer])
+        verifier.verify(signer.parsed, [each.parsed for each in others if each != signer])
     except (VerificationError, *PARSER_ERRORS) as error:
         if not signer.not_before <= at <= signer.not_after:
             return "its certificate is expired or not valid yet"

@@ -1,4 +1,4 @@
-"""Who signed: is the content what the signer saw, and does the signature belong to the certificate?
+"""Who signed: whether the content is what the signer saw, and the signature the certificate's.
 
 Whether the signer is to be trusted is another question, answered by ``trust``.
 """
@@ -56,7 +56,11 @@ class Signature:
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong with the signature; trust is not judged."""
         found = [
-            finding("signature.invalid", f"the signature of {_who(each)} is not valid: {each.problem}", where="signature")
+            finding(
+                "signature.invalid",
+                f"the signature of {_who(each)} is not valid: {each.problem}",
+                where="signature",
+            )
             for each in self.signers
             if not each.valid
         ]
@@ -84,9 +88,7 @@ def verify(data: bytes, *, source: str = "") -> Signature:
     """
     signed = parse_signed_data(data, source=source)
     if signed.content is None:
-        raise SignatureFormatError(
-            "is a detached signature or a certificate bundle: it holds no content", where=source
-        )
+        raise SignatureFormatError("is a detached signature or a certificate bundle: it holds no content", where=source)
     certificates = tuple(
         Certificate(der, f"{source} signature #{number}") for number, der in enumerate(signed.certificates, 1)
     )
@@ -106,7 +108,7 @@ def _check(info: SignerInfo, signed: SignedData, certificates: tuple[Certificate
 def _names(info: SignerInfo, certificate: Certificate) -> bool:
     """Whether the signer's identifier names this certificate."""
     if info.issuer is not None:
-        parsed = certificate.x509
+        parsed = certificate.parsed
         return parsed.serial_number == info.serial and parsed.issuer.public_bytes() == info.issuer
     return info.key_identifier is not None and certificate.subject_key_identifier == info.key_identifier
 
@@ -133,7 +135,7 @@ def _problem(info: SignerInfo, signed: SignedData, certificate: Certificate | No
 
 
 def _verify(certificate: Certificate, info: SignerInfo, message: bytes) -> None:
-    key = certificate.x509.public_key()
+    key = certificate.parsed.public_key()
     digest = _DIGESTS[info.digest]
     if isinstance(key, rsa.RSAPublicKey) and info.signature_algorithm == "rsassa_pss":
         scheme = padding.PSS(padding.MGF1(digest), info.pss_salt_length or 0)
@@ -155,5 +157,3 @@ def _who(signer: Signer) -> str:
 def is_signed(data: bytes) -> bool:
     """Whether the bytes begin as CMS SignedData does: a sequence that starts with its object identifier."""
     return b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02" in data[:32] and data[:1] == b"\x30"
-
-

@@ -52,8 +52,7 @@ def plan_line(plan: Plan) -> str:
 def _payloads(view: View) -> list[str]:
     title = [printable(view.title)] if view.title else []
     return title + [
-        f"  {number}. {printable(kind):<28} {printable(name)}"
-        for number, (kind, name) in enumerate(view.payloads, 1)
+        f"  {number}. {printable(kind):<28} {printable(name)}" for number, (kind, name) in enumerate(view.payloads, 1)
     ]
 
 
@@ -78,9 +77,7 @@ def _row(each: Watched, view: View) -> tuple[str, str, str, str, str]:
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _timeline(view: View) -> Iterable[str]:

@@ -24,8 +24,9 @@ _SEVERITIES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 def render(view: View, *, width: int, colour: bool) -> str:
     """The view as text with terminal escapes, at most ``width`` columns wide."""
+    drawn = io.StringIO()
     console = Console(
-        file=io.StringIO(),
+        file=drawn,
         width=max(width, 60),
         force_terminal=True,
         no_color=not colour,
@@ -34,7 +35,7 @@ def render(view: View, *, width: int, colour: bool) -> str:
         legacy_windows=False,
     )
     draw(view, console)
-    return console.file.getvalue().rstrip("\n")  # type: ignore[attr-defined]  # it is the StringIO from above
+    return drawn.getvalue().rstrip("\n")
 
 
 def draw(view: View, console: Console) -> None:
@@ -61,7 +62,13 @@ def _tree(view: View) -> Tree:
 
 def _table(view: View) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, justify in (("Role", "left"), ("Name", "left"), ("Ends", "left"), ("Days", "right"), ("Where", "left")):
+    for heading, justify in (
+        ("Role", "left"),
+        ("Name", "left"),
+        ("Ends", "left"),
+        ("Days", "right"),
+        ("Where", "left"),
+    ):
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]  # a literal in a loop
     for each in view.watched:
         left = days_left(each, view.now)
@@ -108,7 +115,11 @@ def _bar(bar: Bar, width: int) -> Text:
 def _finding(found: Finding) -> Text:
     place = f"{printable(found.where)}: " if found.where else ""
     text = Text.assemble(
-        (found.severity.value, _SEVERITIES[found.severity.value]), "  ", place, printable(found.message), (f"  {found.rule}", "dim")
+        (found.severity.value, _SEVERITIES[found.severity.value]),
+        "  ",
+        place,
+        printable(found.message),
+        (f"  {found.rule}", "dim"),
     )
     if found.hint and found.severity.rank:
         text.append(f"\n   → {printable(found.hint)}", style="dim")

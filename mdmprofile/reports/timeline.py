@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from mdmprofile.moments import shift
 from mdmprofile.plan import Plan, Watched
@@ -12,8 +12,7 @@ from mdmprofile.plan import Plan, Watched
 _SHORTEST = timedelta(days=90)
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """One row: ``cells`` filled of the whole width, ``beyond`` when it ends after the horizon."""
 
     watched: Watched
@@ -22,8 +21,7 @@ class Bar:
     state: str
 
 
-@dataclass(frozen=True)
-class Timeline:
+class Timeline(NamedTuple):
     """Rows from now to ``horizon``; the two marks are cells, None where there is no such date in view."""
 
     start: datetime

@@ -44,7 +44,9 @@ def scep_content(profile: Profile) -> Iterable[Finding]:
     for path, each in profile.of_type(ScepPayload.TYPE):
         if not isinstance(each.get("PayloadContent"), Mapping):
             yield finding(
-                "profile.missing-key", "PayloadContent is missing or no dictionary", where=f"{path}.PayloadContent"
+                "profile.missing-key",
+                "PayloadContent is missing or no dictionary",
+                where=f"{path}.PayloadContent",
             )
 
 
@@ -104,15 +106,15 @@ def acme_values(profile: Profile) -> Iterable[Finding]:
         url = acme.get("DirectoryURL")
         if isinstance(url, str) and url and not has_scheme(url, "https"):
             yield finding(
-                "acme.url-scheme", f"DirectoryURL {url!r} is not an https:// URL", where=f"{path}.DirectoryURL"
+                "acme.url-scheme",
+                f"DirectoryURL {url!r} is not an https:// URL",
+                where=f"{path}.DirectoryURL",
             )
         if acme.get("UsageFlags", 0) not in _USAGES:
             yield finding("acme.value", "UsageFlags is more than 1 and 4", where=f"{path}.UsageFlags")
         for index, oid in enumerate(_list(acme.get("ExtendedKeyUsage"))):
             if not isinstance(oid, str) or not _dotted(oid):
-                yield finding(
-                    "acme.value", f"{oid!r} is not a dotted OID", where=f"{path}.ExtendedKeyUsage[{index}]"
-                )
+                yield finding("acme.value", f"{oid!r} is not a dotted OID", where=f"{path}.ExtendedKeyUsage[{index}]")
         yield from _subject(acme, path, "acme.value")
 
 

@@ -131,13 +131,9 @@ def account_driven(profile: Profile) -> Iterable[Finding]:
                 message = f"{name} belongs to account-driven enrollment only"
                 yield finding("mdm.enrollment-mode", message, where=f"{path}.{name}")
         if each.get("EnrollmentMode", "BYOD") not in {"BYOD", "ADDE"}:
-            yield finding(
-                "profile.value", "EnrollmentMode is neither BYOD nor ADDE", where=f"{path}.EnrollmentMode"
-            )
+            yield finding("profile.value", "EnrollmentMode is neither BYOD nor ADDE", where=f"{path}.EnrollmentMode")
         if "ManagedAppleID" in each:
-            yield finding(
-                "mdm.removed-key", "ManagedAppleID is no longer read", where=f"{path}.ManagedAppleID"
-            )
+            yield finding("mdm.removed-key", "ManagedAppleID is no longer read", where=f"{path}.ManagedAppleID")
 
 
 def user_scope(profile: Profile) -> Iterable[Finding]:

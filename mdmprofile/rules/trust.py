@@ -17,9 +17,7 @@ def roots_only(profile: Profile) -> Iterable[Finding]:
     for index, each in enumerate(profile.payloads):
         if each.get("PayloadType") != RootPayload.TYPE:
             kind = each.get("PayloadType", "a payload without type")
-            yield finding(
-                "trust.not-root", f"{kind} has no place in a trust profile", where=f"PayloadContent[{index}]"
-            )
+            yield finding("trust.not-root", f"{kind} has no place in a trust profile", where=f"PayloadContent[{index}]")
 
 
 def not_empty(profile: Profile) -> Iterable[Finding]:
