@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pki import NOW, Site, make_site
 
 from mdmprofile.cli import run
 from mdmprofile.moments import stamp
+from pki import NOW, Site, make_site
 
 PACKAGES = {"openssl": "openssl", "plistutil": "libplist-utils"}
 

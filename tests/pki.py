@@ -28,7 +28,7 @@ _counter = itertools.count()
 
 
 @functools.cache
-def _rsa_pool(number: int) -> rsa.RSAPrivateKey:
+def _rsa_pool(_number: int) -> rsa.RSAPrivateKey:
     """RSA keys are slow to make; a few serve all tests, since no test compares them across issuers."""
     return rsa.generate_private_key(65537, 2048)
 
@@ -247,3 +247,9 @@ def make_site(folder: Path, *, config: str = CONFIG) -> Site:
     for file, data in files.items():
         (folder / file).write_bytes(data)
     return site
+
+
+def signed_content(openssl: Callable[..., bytes], signed: Path, root: Path) -> bytes:
+    """What openssl finds inside a signed file, after it verified the signature and the path to ``root``."""
+    arguments = ("cms", "-verify", "-binary", "-inform", "DER", "-in", signed, "-CAfile", root)
+    return openssl(*arguments, "-purpose", "any", "-attime", str(int(NOW.timestamp())))
