@@ -146,7 +146,7 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
     if each.not_after is None:
         yield finding(
             "expiry.identity-unknown",
-            f"nobody said how long {each.label} is valid; when it ends, {consequence}",
+            f"nobody said how long {each.label} is valid; when it ends, {CONSEQUENCES[each.role]}",
             where=each.where,
         )
         return
@@ -169,7 +169,7 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
     if each.baked_in and thresholds.replace_on is not None:
         needed = shift(thresholds.replace_on, thresholds.margin)
         if each.not_after < needed and plan.latest_safe_date is not None:
-            again = "renew it and build again" if each.certificate else "have the issuer grant a longer validity"
+            again = "have the issuer grant a longer validity" if _issued_later(each) else "renew it and build again"
             yield finding(
                 "expiry.before-replacement",
                 f"{each.label} ends on {end}, before the replacement on {day(thresholds.replace_on)} plus "
@@ -177,6 +177,11 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
                 where=each.where,
                 hint=f"replace the profile by {day(plan.latest_safe_date)}, the latest safe date, or {again}",
             )
+
+
+def _issued_later(each: Watched) -> bool:
+    """Whether it is an identity that the device will fetch, so that there is nothing to renew yet."""
+    return each.role == "identity" and each.certificate is None
 
 
 def days_left(each: Watched, now: datetime) -> int | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
+from cryptography import x509
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 from mdmprofile.certificates import PARSER_ERRORS, Certificate, first_line
 from mdmprofile.cms.verify import Signature
@@ -39,7 +40,10 @@ def _distrust(signer: Certificate, others: Sequence[Certificate], anchors: Seque
         .store(Store([each.parsed for each in anchors]))
         .time(at)
         .max_chain_depth(MAX_CHAIN_DEPTH)
-        .extension_policies(ca_policy=ExtensionPolicy.permit_all(), ee_policy=ExtensionPolicy.permit_all())
+        .extension_policies(
+            ca_policy=ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None),
+            ee_policy=ExtensionPolicy.permit_all(),
+        )
         .build_client_verifier()
     )
     try:

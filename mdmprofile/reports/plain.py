@@ -9,9 +9,10 @@ from mdmprofile.moments import day
 from mdmprofile.plan import Plan, Watched, days_left
 from mdmprofile.printable import printable
 from mdmprofile.reports.model import View
-from mdmprofile.reports.timeline import lay_out
+from mdmprofile.reports.timeline import Bar, lay_out
 
 _WIDTH = 60
+_LABEL = 34
 
 
 def render(view: View) -> str:
@@ -80,14 +81,21 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def bar_label(bar: Bar) -> str:
+    """Role and name of a time line's row, cut to a width that leaves room for the bar."""
+    text = printable(bar.watched.label)
+    return text if len(text) <= _LABEL else f"{text[: _LABEL - 3]}..."
+
+
 def _timeline(view: View) -> Iterable[str]:
     if view.plan is None or not view.watched:
         return []
     line = lay_out(view.watched, view.plan, now=view.now, width=_WIDTH)
-    label = max((len(bar.watched.role) for bar in line.bars), default=0)
+    labels = [bar_label(bar) for bar in line.bars]
+    label = max(map(len, labels), default=0)
     lines = [
-        f"{bar.watched.role:<{label}} |{'=' * bar.cells}{'>' if bar.beyond else '|' if bar.cells else 'X'}"
-        for bar in line.bars
+        f"{text:<{label}} |{'=' * bar.cells}{'>' if bar.beyond else '|' if bar.cells else 'X'}"
+        for text, bar in zip(labels, line.bars, strict=True)
     ]
     axis = [" "] * (_WIDTH + 1)
     if line.safe is not None:

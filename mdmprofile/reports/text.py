@@ -15,7 +15,7 @@ from mdmprofile.moments import day
 from mdmprofile.plan import days_left
 from mdmprofile.printable import printable
 from mdmprofile.reports.model import View
-from mdmprofile.reports.plain import plan_line
+from mdmprofile.reports.plain import bar_label, plan_line
 from mdmprofile.reports.timeline import Bar, lay_out
 
 _COLOURS = {"expired": "red", "early": "yellow", "good": "green"}
@@ -84,11 +84,11 @@ def _table(view: View) -> Table:
 
 def _timeline(view: View, width: int) -> Table:
     assert view.plan is not None  # noqa: S101 - the caller looked
-    cells = min(width - 30, 100)
+    cells = max(min(width - 50, 100), 10)
     line = lay_out(view.watched, view.plan, now=view.now, width=cells)
     table = Table.grid(padding=(0, 1))
     for bar in line.bars:
-        table.add_row(Text(bar.watched.role, style="cyan"), _bar(bar, cells))
+        table.add_row(Text(bar_label(bar), style="cyan"), _bar(bar, cells))
     axis = Text(" " * (cells + 1))
     marks = [(line.safe, "S", "bold yellow"), (line.replacement, "R", "bold magenta")]
     drawn = list(axis.plain)

@@ -48,9 +48,13 @@ def lay_out(watched: Sequence[Watched], plan: Plan, *, now: datetime, width: int
     def cell(moment: datetime) -> int:
         return round(max(min((moment - now) / span, 1.0), 0.0) * width)
 
+    # One row for a certificate however many targets hold it: the time line is about when, the table about where.
+    rows: dict[tuple[str, object], Watched] = {}
+    for each in known:
+        rows.setdefault((each.role, each.certificate or each.where), each)
     bars = tuple(
         Bar(each, cell(each.not_after), each.not_after > horizon, _state(each, plan, now))
-        for each in known
+        for each in rows.values()
         if each.not_after is not None
     )
     return Timeline(
