@@ -15,9 +15,10 @@ from typing import Any
 from mdmprofile.build import thresholds_of
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import LEAF
+from mdmprofile.cms.verify import is_signed, verify
 from mdmprofile.config import load_config
 from mdmprofile.containers import is_pkcs12, load_certificates, load_pkcs12
-from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, collect
+from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, ProfileError, collect
 from mdmprofile.findings import Finding, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
 from mdmprofile.inventory import by_role, evident_role, watched_by_config, without_repeats
@@ -130,7 +131,7 @@ def _file(path: Path, *, now: datetime, password: str | None) -> Target:
     source = "standard input" if path == STDIN else str(path)
     data = read_file(path, limit=MAX_PROFILE)
     if is_profile(data):
-        return _profile(open_profile(data, source=source))
+        return _opened(data, source)
     if data.lstrip()[:1] == b"[":
         return Target(tuple(by_role(_anchors(data, source))))
     secret = password.encode("utf-8") if password is not None else None
@@ -163,6 +164,16 @@ def _anchors(data: bytes, source: str) -> list[Certificate]:
     except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
         raise CertificateError("is not a JSON array of base64 certificates", where=source) from None
     return [Certificate(der, f"{source} #{number}") for number, der in enumerate(ders, 1)]
+
+
+def _opened(data: bytes, source: str) -> Target:
+    """A profile's target; where a change broke its property list, the broken signature is reported beside that."""
+    try:
+        return _profile(open_profile(data, source=source))
+    except ProfileError as error:
+        signature = verify(data, source=source) if is_signed(data) else None
+        findings = tuple(_within(source, each) for each in signature.findings) if signature else ()
+        return Target((), findings, errors=(error,))
 
 
 def _profile(opened: OpenedProfile) -> Target:

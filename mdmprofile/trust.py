@@ -51,11 +51,12 @@ def service_config(trust: TrustSettings) -> bytes:
 def anchor_certificates(trust: TrustSettings, chain: TrustChain) -> bytes:
     """The body behind ``dep_anchor_certs_url``: a JSON array of base64 DER, ``[]`` for a public certificate.
 
-    Roots and intermediates: a device in automated enrollment trusts the server with these alone.
+    Roots alone, as in the trust profile: in automated enrollment they replace the device's own anchors, and what is
+    an anchor is trusted without looking at who issued it. The server sends its intermediates itself.
     """
     import json  # noqa: PLC0415 - only where documents are published
 
-    anchors = () if trust.public else chain.ordered
+    anchors = () if trust.public else chain.roots
     encoded = [base64.b64encode(each.der).decode("ascii") for each in anchors]
     return (json.dumps(encoded) + "\n").encode("ascii")
 

@@ -62,4 +62,4 @@ def test_service_documents_hold_the_urls_and_the_anchors(site: Site, mdmprofile:
         "trust_profile_url": "https://mdm.example.com/trust.mobileconfig",
     }
     anchors = [base64.b64decode(each) for each in json.loads((out / "dep_anchor_certs").read_text())]
-    assert anchors == [site.root.der, site.intermediate.der]
+    assert anchors == [site.root.der]

@@ -13,7 +13,7 @@ from mdmprofile.anchors import load_anchors
 from mdmprofile.cli.params import AT, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.cms.trust import judge_trust
-from mdmprofile.cms.verify import Signature, Signer
+from mdmprofile.cms.verify import Signature, Signer, is_signed, verify
 from mdmprofile.findings import by_severity, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
 from mdmprofile.moments import stamp
@@ -45,9 +45,12 @@ def command(session: Session, file: Path, anchors: tuple[str, ...], at: datetime
     now = at or right_now()
     trusted = load_anchors(anchors) if anchors else None
     source = "standard input" if file == STDIN else str(file)
-    opened = open_profile(read_file(file, limit=MAX_PROFILE), source=source)
-    findings = list(opened.findings)
-    if opened.signature is None:
+    data = read_file(file, limit=MAX_PROFILE)
+    # A change can break the property list too; that must not hide the broken signature.
+    signature = verify(data, source=source) if is_signed(data) else None
+    content = signature.content if signature else open_profile(data, source=source).content
+    findings = list(signature.findings) if signature else []
+    if signature is None:
         findings.append(finding("signature.missing", "the profile is not signed", where=source))
     elif trusted is None:
         findings.append(
@@ -58,15 +61,15 @@ def command(session: Session, file: Path, anchors: tuple[str, ...], at: datetime
             )
         )
     else:
-        findings += judge_trust(opened.signature, trusted, at=now)
+        findings += judge_trust(signature, trusted, at=now)
     view = View(
         now=now,
         findings=by_severity(findings),
-        files=[_sentence(each) for each in _signers(opened.signature)],
+        files=[_sentence(each) for each in _signers(signature)],
         extra={
-            "signed": opened.signature is not None,
-            "signers": [_signer_dict(each) for each in _signers(opened.signature)],
-            "content_sha256": hashlib.sha256(opened.content).hexdigest(),
+            "signed": signature is not None,
+            "signers": [_signer_dict(each) for each in _signers(signature)],
+            "content_sha256": hashlib.sha256(content).hexdigest(),
         },
     )
     return session.finish(view)
