@@ -158,11 +158,16 @@ def read_signing(values: Mapping[str, Any]) -> SigningSettings:
 def parse_toml(data: bytes, *, source: str) -> dict[str, Any]:
     """TOML bytes as tables; raises ``ConfigError`` with line and column for a syntax error."""
     try:
-        return tomllib.loads(data.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"is not valid TOML: {error}", where=source) from None
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"is not UTF-8 text (byte {error.start})", where=source) from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        lines = text.split("\n")
+        end = f"at line {len(lines)}, column {len(lines[-1]) + 1}, the end of the file"
+        reason = str(error).replace("at end of document", end)
+        raise ConfigError(f"is not valid TOML: {reason}", where=source) from None
     except (RecursionError, ValueError):
         raise ConfigError("is not valid TOML: nested too deeply, or a value out of range", where=source) from None
 

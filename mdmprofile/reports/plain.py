@@ -22,19 +22,17 @@ def render(view: View) -> str:
         _certificates(view),
         _timeline(view),
         [printable(each) for each in view.files],
-        [line for each in view.findings for line in finding_lines(each)],
-        [] if view.plan is None else [plan_line(view.plan)],
+        [finding_line(each) for each in view.findings],
+        [plan_line(view.plan)] if view.plan is not None and view.watched else [],
     ]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
 
-def finding_lines(found: Finding) -> list[str]:
-    """Severity, rule, place and message on one line; the hint on a second where there is one."""
+def finding_line(found: Finding) -> str:
+    """Severity, place, message, what to do and the rule, on one line that grep and log files keep whole."""
     place = f"{printable(found.where)}: " if found.where else ""
-    lines = [f"{found.severity.value}: {place}{printable(found.message)} [{found.rule}]"]
-    if found.hint and found.severity.rank:
-        lines.append(f"  -> {printable(found.hint)}")
-    return lines
+    hint = f" ({printable(found.hint)})" if found.hint and found.severity.rank else ""
+    return f"{found.severity.value}: {place}{printable(found.message)}{hint} [{found.rule}]"
 
 
 def plan_line(plan: Plan) -> str:

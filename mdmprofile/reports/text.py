@@ -49,7 +49,7 @@ def draw(view: View, console: Console) -> None:
         console.print(Text(printable(each)))
     for found in view.findings:
         console.print(_finding(found))
-    if view.plan is not None:
+    if view.plan is not None and view.watched:
         console.print(Text(plan_line(view.plan), style="bold"))
 
 
