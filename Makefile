@@ -27,8 +27,8 @@ types: $(VENV)/.developed ## mypy, strict
 	$(BIN)/mypy
 
 tests: $(VENV)/.developed ## pytest with coverage, against the built wheel
-	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run $(BIN)/pytest
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
