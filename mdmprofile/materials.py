@@ -11,7 +11,7 @@ from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
 from mdmprofile.config import EnrollmentConfig, SigningSettings
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
 from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
-from mdmprofile.errors import CertificateError, MdmprofileError
+from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError
 from mdmprofile.inputs import read_file
 from mdmprofile.secret import Prompt, SecretSource
 
@@ -74,6 +74,25 @@ class _Loader:
     def secret(self, source: SecretSource | None) -> str | None:
         return None if source is None else self.attempt(lambda: source.fetch(self.prompt))
 
+    def unlocked(
+        self, opener: Callable[[bytes | None], T], source: SecretSource | None, file: Path
+    ) -> tuple[T | None, str | None]:
+        """What ``opener`` makes of the file with its password, and that password; asks where none is configured."""
+        password = self.secret(source)
+        if source is not None and password is None:
+            return None, None
+        try:
+            return opener(_bytes(password)), password
+        except PasswordError as error:
+            if source is not None or self.prompt is None:
+                self.errors.append(error)
+                return None, None
+            password = self.prompt(f"Password of {file}")
+            return self.attempt(lambda: opener(_bytes(password))), password
+        except MdmprofileError as error:
+            self.errors.append(error)
+            return None, None
+
 
 def load_materials(config: EnrollmentConfig, *, prompt: Prompt | None = None, private: bool = True) -> Materials:
     """Read every file that the config names.
@@ -123,18 +142,20 @@ def load_signer(settings: SigningSettings, *, prompt: Prompt | None = None) -> I
 def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identity | None:
     if signing.pkcs12 is not None:
         pkcs12 = signing.pkcs12
-        password = load.secret(signing.pkcs12_password)
-        if signing.pkcs12_password is not None and password is None:
-            return None
-        return load.attempt(lambda: load_pkcs12(read_file(pkcs12), source=str(pkcs12), password=_bytes(password)))
+        return load.unlocked(
+            lambda password: load_pkcs12(read_file(pkcs12), source=str(pkcs12), password=password),
+            signing.pkcs12_password,
+            pkcs12,
+        )[0]
     if signing.certificate is None or signing.key is None or not private:
         return None
-    key_file = signing.key
+    file = signing.key
     certificates = load.certificates([signing.certificate])
-    password = load.secret(signing.key_password)
-    if signing.key_password is not None and password is None:
-        return None
-    key = load.attempt(lambda: load_private_key(read_file(key_file), source=str(key_file), password=_bytes(password)))
+    key, _ = load.unlocked(
+        lambda password: load_private_key(read_file(file), source=str(file), password=password),
+        signing.key_password,
+        file,
+    )
     if key is None or not certificates:
         return None
     # A file with the whole chain is common: the signer is the certificate the key belongs to, else the first.
@@ -159,13 +180,13 @@ def _scep_ca(path: Path | None, load: _Loader) -> Certificate | None:
 
 
 def _pkcs12(settings: Pkcs12Settings, load: _Loader) -> Pkcs12File | None:
-    password = load.secret(settings.password)
-    if settings.password is not None and password is None:
-        return None
     data = load.attempt(lambda: read_file(settings.file))
     if data is None:
         return None
-    identity = load.attempt(lambda: load_pkcs12(data, source=str(settings.file), password=_bytes(password)))
+    source = str(settings.file)
+    identity, password = load.unlocked(
+        lambda given: load_pkcs12(data, source=source, password=given), settings.password, settings.file
+    )
     return None if identity is None else Pkcs12File(data, identity, password, settings.file.name)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from mdmprofile.certificates import Identity
@@ -20,6 +21,7 @@ def sign(content: bytes, signer: Identity) -> bytes:
     """
     if not signer.key_matches:
         raise SigningError("the signer's key does not belong to its certificate", where=signer.certificate.source)
+    _probe(signer)
     builder = (
         pkcs7.PKCS7SignatureBuilder()
         .set_data(content)
@@ -33,3 +35,23 @@ def sign(content: bytes, signer: Identity) -> bytes:
         return builder.sign(Encoding.DER, options)
     except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
         raise SigningError(f"the signature cannot be made: {error}", where=signer.certificate.source) from None
+
+
+def _probe(signer: Identity) -> None:
+    """Sign something and verify it with the certificate.
+
+    Keys are read without the slow RSA consistency check; a damaged one is noticed here, before it signs a profile that
+    no device accepts.
+    """
+    message, key, public = b"mdmprofile", signer.key, signer.certificate.parsed.public_key()
+    try:
+        if isinstance(key, rsa.RSAPrivateKey) and isinstance(public, rsa.RSAPublicKey):
+            public.verify(
+                key.sign(message, padding.PKCS1v15(), hashes.SHA256()), message, padding.PKCS1v15(), hashes.SHA256()
+            )
+        elif isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(public, ec.EllipticCurvePublicKey):
+            public.verify(key.sign(message, ec.ECDSA(hashes.SHA256())), message, ec.ECDSA(hashes.SHA256()))
+    except (ValueError, InvalidSignature):
+        raise SigningError(
+            "the signer's key is damaged: its signatures do not verify", where=signer.certificate.source
+        ) from None

@@ -46,7 +46,8 @@ def lay_out(watched: Sequence[Watched], plan: Plan, *, now: datetime, width: int
     span = horizon - now
 
     def cell(moment: datetime) -> int:
-        return round(max(min((moment - now) / span, 1.0), 0.0) * width)
+        # At the calendar's end there is nothing left to scale.
+        return round(max(min((moment - now) / span, 1.0), 0.0) * width) if span else width
 
     # One row for a certificate however many targets hold it: the time line is about when, the table about where.
     rows: dict[tuple[str, object], Watched] = {}
