@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.chain import TrustChain, arrange
@@ -27,7 +28,7 @@ from mdmprofile.secret import Prompt
 from mdmprofile.trust import anchor_certificates, judge_urls, service_config, trust_profile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Artifact:
     """One result file: its name in the output directory, its bytes, and whether it holds a secret."""
 
@@ -38,8 +39,7 @@ class Artifact:
     secret: bool
 
 
-@dataclass(frozen=True)
-class BuildResult:
+class BuildResult(NamedTuple):
     """What a build made and what it found; ``artifacts`` is empty when a finding is an error."""
 
     artifacts: tuple[Artifact, ...]

@@ -12,13 +12,9 @@ from mdmprofile.containers import fingerprint_sha1
 from mdmprofile.errors import ConfigError
 from mdmprofile.materials import Materials
 from mdmprofile.naming import Names
-from mdmprofile.payloads.acme import AcmePayload
 from mdmprofile.payloads.base import Payload
 from mdmprofile.payloads.certificates import CertificatePayload, Pkcs1Payload, RootPayload
 from mdmprofile.payloads.mdm import MdmPayload
-from mdmprofile.payloads.pkcs12 import Pkcs12Payload
-from mdmprofile.payloads.removal import RemovalPasswordPayload
-from mdmprofile.payloads.scep import ScepPayload
 from mdmprofile.printable import printable
 from mdmprofile.profile import Profile, TopLevel
 
@@ -91,7 +87,10 @@ def identity_payload(
     identity: IdentitySettings, materials: Materials, names: Names, organization: str | None
 ) -> Payload:
     """The SCEP, ACME or PKCS#12 payload."""
+    # A profile has one identity, so one of the three modules is loaded.
     if isinstance(identity, ScepSettings):
+        from mdmprofile.payloads.scep import ScepPayload  # noqa: PLC0415
+
         name = names.by_type(ScepPayload.TYPE, "identity", identity.uuid)
         fingerprint = fingerprint_sha1(materials.scep_ca) if materials.scep_ca else identity.ca_fingerprint
         return ScepPayload(
@@ -114,6 +113,8 @@ def identity_payload(
             allow_all_apps_access=identity.allow_all_apps_access,
         )
     if isinstance(identity, AcmeSettings):
+        from mdmprofile.payloads.acme import AcmePayload  # noqa: PLC0415
+
         name = names.by_type(AcmePayload.TYPE, "identity", identity.uuid)
         return AcmePayload(
             identifier=name.identifier,
@@ -133,6 +134,8 @@ def identity_payload(
             key_is_extractable=identity.key_is_extractable,
             allow_all_apps_access=identity.allow_all_apps_access,
         )
+    from mdmprofile.payloads.pkcs12 import Pkcs12Payload  # noqa: PLC0415
+
     if materials.pkcs12 is None:
         raise ConfigError("the PKCS#12 identity was not loaded", where="identity.file")
     file = materials.pkcs12
@@ -160,6 +163,8 @@ def _default_subject(names: Names, organization: str | None) -> tuple[tuple[str,
 def _removal_password(materials: Materials, names: Names) -> tuple[Payload, ...]:
     if materials.removal_password is None:
         return ()
+    from mdmprofile.payloads.removal import RemovalPasswordPayload  # noqa: PLC0415 - seldom used
+
     name = names.by_type(RemovalPasswordPayload.TYPE, "removal-password")
     return (
         RemovalPasswordPayload(

@@ -18,7 +18,7 @@ from mdmprofile.secret import Prompt, SecretSource
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pkcs12File:
     """A PKCS#12 as it is in its file, opened; ``password`` is None when it has none."""
 
@@ -28,7 +28,7 @@ class Pkcs12File:
     file_name: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Materials:
     """What the config's files hold, and ``errors``, everything that could not be read."""
 

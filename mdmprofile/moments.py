@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 
-_DURATION = re.compile(r"(\d{1,6})\s*(s|m|h|d|w|y)")
+_DURATION = r"(\d{1,6})\s*(s|m|h|d|w|y)"
 _UNITS = {
     "s": timedelta(seconds=1),
     "m": timedelta(minutes=1),
@@ -43,7 +43,7 @@ def parse_duration(text: str) -> timedelta:
 
     Raises ``ValueError`` with a sentence that says what is expected.
     """
-    match = _DURATION.fullmatch(text.strip())
+    match = re.fullmatch(_DURATION, text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write it as 30d or 12h")
     amount = int(match[1])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.errors import MdmprofileError
-from mdmprofile.payloads.certificates import CERTIFICATE_TYPES
+from mdmprofile.payloads import types
 from mdmprofile.profile import Profile, stable_uuid
 
 
@@ -19,8 +19,7 @@ class PayloadName(NamedTuple):
     uuid: str
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(NamedTuple):
     """Gives every payload of a profile its name.
 
     ``explicit`` maps a certificate's SHA-256 to a UUID set by hand. ``kept`` holds the old profile's names by
@@ -28,8 +27,8 @@ class Names:
     """
 
     identifier: str
-    explicit: Mapping[str, str] = field(default_factory=dict)
-    kept: Mapping[tuple[str, str], PayloadName] = field(default_factory=dict)
+    explicit: Mapping[str, str] = MappingProxyType({})
+    kept: Mapping[tuple[str, str], PayloadName] = MappingProxyType({})
     kept_profile_uuid: str | None = None
 
     def profile_uuid(self, by_hand: str | None, purpose: str = "enrollment") -> str:
@@ -74,7 +73,7 @@ def _fingerprint(kind: str, content: object) -> str:
     """The SHA-256 of a certificate payload's certificate; empty for other payloads."""
     from mdmprofile.reader import payload_certificate  # noqa: PLC0415 - slow to import, needed for replacements only
 
-    if kind not in CERTIFICATE_TYPES:
+    if kind not in types.CERTIFICATES:
         return ""
     try:
         return payload_certificate(content, source="").sha256

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mdmprofile.errors import OutputError
@@ -16,12 +16,12 @@ STDOUT = Path("-")
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would turn line feeds into CRLF
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pending:
     """A file to be written; ``private`` ones are readable by their owner alone."""
 
     path: Path
-    data: bytes
+    data: bytes = field(repr=False)
     private: bool = False
 
 

@@ -23,11 +23,7 @@ from mdmprofile.findings import Finding, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
 from mdmprofile.inventory import by_role, evident_role, watched_by_config, without_repeats
 from mdmprofile.materials import load_materials
-from mdmprofile.payloads.acme import AcmePayload
-from mdmprofile.payloads.certificates import CERTIFICATE_TYPES
-from mdmprofile.payloads.mdm import MdmPayload
-from mdmprofile.payloads.pkcs12 import Pkcs12Payload
-from mdmprofile.payloads.scep import ScepPayload
+from mdmprofile.payloads import types
 from mdmprofile.plan import Thresholds, Watched, watch
 from mdmprofile.profile import Profile
 from mdmprofile.reader import OpenedProfile, is_profile, open_profile, payload_certificate
@@ -181,7 +177,7 @@ def _profile(opened: OpenedProfile) -> Target:
         raise InputError("is encrypted, so its certificates cannot be read", where=opened.source)
     watched: list[Watched] = []
     findings = [_within(opened.source, each) for each in opened.findings]
-    for path, payload in opened.profile.of_type(*CERTIFICATE_TYPES):
+    for path, payload in opened.profile.of_type(*types.CERTIFICATES):
         where = f"{opened.source}: {path}"
         try:
             certificate = payload_certificate(payload.get("PayloadContent"), source=where)
@@ -191,12 +187,12 @@ def _profile(opened: OpenedProfile) -> Target:
         role = evident_role(certificate)
         pinned = "pinned" if role == LEAF and payload.get("PayloadUUID") in _pins(opened.profile) else role
         watched.append(watch(certificate, pinned, where))
-    for path, payload in opened.profile.of_type(Pkcs12Payload.TYPE):
+    for path, payload in opened.profile.of_type(types.PKCS12):
         identity, found = _pkcs12(payload, f"{opened.source}: {path}")
         watched.extend(identity)
         findings.extend(found)
-    for path, payload in opened.profile.of_type(ScepPayload.TYPE, AcmePayload.TYPE):
-        protocol = "SCEP" if payload["PayloadType"] == ScepPayload.TYPE else "ACME"
+    for path, payload in opened.profile.of_type(types.SCEP, types.ACME):
+        protocol = "SCEP" if payload["PayloadType"] == types.SCEP else "ACME"
         place = f"{opened.source}: {path}"
         watched.append(Watched("identity", f"from {protocol}", place, baked_in=True, not_after=None))
     if opened.signature is not None:
@@ -210,7 +206,7 @@ def _profile(opened: OpenedProfile) -> Target:
 def _pins(profile: Profile) -> set[object]:
     """The UUIDs of certificates that the MDM payload pins the server to."""
     names = ("ServerURLPinningCertificateUUIDs", "CheckInURLPinningCertificateUUIDs")
-    lists = [each.get(name) for _, each in profile.of_type(MdmPayload.TYPE) for name in names]
+    lists = [each.get(name) for _, each in profile.of_type(types.MDM) for name in names]
     return {uuid for each in lists if isinstance(each, list) for uuid in each if isinstance(uuid, str)}
 
 

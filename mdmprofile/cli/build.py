@@ -16,7 +16,7 @@ from mdmprofile.cli.params import report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
 from mdmprofile.inputs import STDIN
 from mdmprofile.output import Pending, make_directory, write_all, write_stdout
-from mdmprofile.payloads.mdm import MdmPayload
+from mdmprofile.payloads import types
 from mdmprofile.profile import Profile
 from mdmprofile.reports.model import View
 
@@ -89,7 +89,7 @@ def artifact_dict(artifact: Artifact, directory: Path) -> dict[str, Any]:
 
 
 def _payload_name(payload: Mapping[str, Any]) -> str:
-    if payload.get("PayloadType") == MdmPayload.TYPE:
+    if payload.get("PayloadType") == types.MDM:
         return str(payload.get("ServerURL", ""))
     return str(payload.get("PayloadDisplayName", ""))
 

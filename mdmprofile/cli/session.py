@@ -6,9 +6,8 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -21,8 +20,7 @@ from mdmprofile.reports.model import View, flatten
 from mdmprofile.secret import Prompt
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(NamedTuple):
     """The shared options of one run."""
 
     report_format: str
@@ -62,7 +60,7 @@ class Session:
             found = [each for each in view.findings if each.severity.rank]
             return View(now=view.now, findings=found)
         if self.verbose:
-            return replace(view, findings=[each._replace(message=_with_source(each)) for each in view.findings])
+            return view._replace(findings=[each._replace(message=_with_source(each)) for each in view.findings])
         return view
 
     def _print(self, view: View, *, to_stderr: bool) -> None:

@@ -5,16 +5,14 @@ https://developer.apple.com/documentation/devicemanagement/acmecertificate
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from mdmprofile.payloads.base import Payload, key, plist_keys
+from mdmprofile.payloads import types
+from mdmprofile.payloads.base import Payload, key, payload, plist_keys, required_key
 from mdmprofile.payloads.names import Subject, SubjectAltName, subject_plist
 
-EC, RSA = "ECSECPrimeRandom", "RSA"
 
-
-@dataclass(frozen=True, kw_only=True)
+@payload
 class AcmePayload(Payload):
     """Where and how a device orders its certificate.
 
@@ -22,12 +20,12 @@ class AcmePayload(Payload):
     number; ``usage_flags`` is 1 (sign) plus 4 (encrypt).
     """
 
-    TYPE: ClassVar[str] = "com.apple.security.acme"
+    TYPE: ClassVar[str] = types.ACME
 
-    directory_url: str = field(metadata={"apple": "DirectoryURL"})
-    client_identifier: str = field(repr=False, metadata={"apple": "ClientIdentifier"})
+    directory_url: str = required_key("DirectoryURL")
+    client_identifier: str = required_key("ClientIdentifier")
     subject: Subject
-    key_type: str = key("KeyType", default=EC)
+    key_type: str = key("KeyType", default="ECSECPrimeRandom")
     key_size: int = key("KeySize", default=384)
     hardware_bound: bool = key("HardwareBound", default=True)
     attest: bool = key("Attest", default=False)

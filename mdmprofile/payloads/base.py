@@ -6,7 +6,9 @@ https://developer.apple.com/documentation/devicemanagement/commonpayloadkeys
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar, dataclass_transform
+
+T = TypeVar("T")
 
 
 def key(name: str, *, default: object = None) -> Any:  # noqa: ANN401 - stands for a field of any type
@@ -14,9 +16,9 @@ def key(name: str, *, default: object = None) -> Any:  # noqa: ANN401 - stands f
     return field(default=default, metadata={"apple": name})
 
 
-def required_key(name: str, *, secret: bool = False) -> Any:  # noqa: ANN401 - stands for a field of any type
+def required_key(name: str) -> Any:  # noqa: ANN401 - stands for a field of any type
     """A dataclass field without a default that is written as Apple's key ``name``."""
-    return field(metadata={"apple": name}, repr=not secret)
+    return field(metadata={"apple": name})
 
 
 def plist_keys(value: object) -> dict[str, Any]:
@@ -33,7 +35,16 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - property-list values are of any
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(key, required_key, field))
+def payload(cls: type[T]) -> type[T]:
+    """A frozen dataclass of keyword arguments, told apart by identity and UUID.
+
+    No ``repr`` of its own, which could show a challenge or a password.
+    """
+    return dataclass(frozen=True, kw_only=True, repr=False, eq=False)(cls)
+
+
+@payload
 class Payload:
     """The keys that every payload carries.
 
@@ -48,6 +59,9 @@ class Payload:
     display_name: str | None = None
     description: str | None = None
     organization: str | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(identifier={self.identifier!r}, uuid={self.uuid!r})"
 
     def content(self) -> dict[str, Any]:
         """The keys of this payload type."""

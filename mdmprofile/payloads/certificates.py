@@ -7,13 +7,13 @@ https://developer.apple.com/documentation/devicemanagement/certificatepem
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
-from mdmprofile.payloads.base import Payload, key, required_key
+from mdmprofile.payloads import types
+from mdmprofile.payloads.base import Payload, key, payload, required_key
 
 
-@dataclass(frozen=True, kw_only=True)
+@payload
 class CertificatePayload(Payload):
     """A certificate; ``data`` is DER, except in a PEM payload."""
 
@@ -21,25 +21,22 @@ class CertificatePayload(Payload):
     file_name: str | None = key("PayloadCertificateFileName")
 
 
-@dataclass(frozen=True, kw_only=True)
+@payload
 class RootPayload(CertificatePayload):
     """A root certificate in DER. As part of an enrollment profile the device trusts it fully."""
 
-    TYPE: ClassVar[str] = "com.apple.security.root"
+    TYPE: ClassVar[str] = types.ROOT
 
 
-@dataclass(frozen=True, kw_only=True)
+@payload
 class Pkcs1Payload(CertificatePayload):
     """A certificate in DER; what an intermediate goes into."""
 
-    TYPE: ClassVar[str] = "com.apple.security.pkcs1"
+    TYPE: ClassVar[str] = types.PKCS1
 
 
-@dataclass(frozen=True, kw_only=True)
+@payload
 class PemPayload(CertificatePayload):
     """A certificate in PEM."""
 
-    TYPE: ClassVar[str] = "com.apple.security.pem"
-
-
-CERTIFICATE_TYPES = (RootPayload.TYPE, Pkcs1Payload.TYPE, PemPayload.TYPE)
+    TYPE: ClassVar[str] = types.PEM

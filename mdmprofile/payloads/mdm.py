@@ -5,11 +5,11 @@ https://developer.apple.com/documentation/devicemanagement/mdm
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import ClassVar
 
-from mdmprofile.payloads.base import Payload, key, required_key
+from mdmprofile.payloads import types
+from mdmprofile.payloads.base import Payload, key, payload, required_key
 
 TOPIC_PREFIX = "com.apple.mgmt."
 
@@ -47,14 +47,14 @@ CAPABILITIES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@payload
 class MdmPayload(Payload):
     """Which server manages the device, with which identity, and what it may do.
 
     ``topic``, both URLs, the account keys and per-user-connections cannot change when the profile is replaced.
     """
 
-    TYPE: ClassVar[str] = "com.apple.mdm"
+    TYPE: ClassVar[str] = types.MDM
 
     identity_certificate_uuid: str = required_key("IdentityCertificateUUID")
     topic: str = required_key("Topic")

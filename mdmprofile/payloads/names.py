@@ -10,7 +10,7 @@ from mdmprofile.payloads.base import key, plist_keys
 
 Subject = tuple[tuple[str, str], ...]
 
-_TYPE = re.compile(r"[A-Za-z]+|\d+(\.\d+)+")
+_OID = r"[0-2](\.\d+)+"
 SHORT_NAMES = ("C", "ST", "L", "O", "OU", "CN")
 
 
@@ -35,7 +35,7 @@ def check_type(name: str) -> str:
     """Apple's short name or a dotted OID, as it is; raises ``ValueError`` for anything else."""
     if name.upper() in SHORT_NAMES:
         return name.upper()
-    if _TYPE.fullmatch(name) is None or name[0].isalpha():
+    if re.fullmatch(_OID, name) is None:
         known = ", ".join(SHORT_NAMES)
         raise ValueError(f"{name!r} is not a name type that devices know: use {known} or a dotted OID")
     return name

@@ -5,13 +5,13 @@ https://developer.apple.com/documentation/devicemanagement/certificatepkcs12
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
-from mdmprofile.payloads.base import Payload, key
+from mdmprofile.payloads import types
+from mdmprofile.payloads.base import Payload, key, payload, required_key
 
 
-@dataclass(frozen=True, kw_only=True)
+@payload
 class Pkcs12Payload(Payload):
     """A PKCS#12 identity in DER.
 
@@ -19,10 +19,10 @@ class Pkcs12Payload(Payload):
     the user. ``key_is_extractable`` is false unless asked for, so that a Mac's user cannot export the key.
     """
 
-    TYPE: ClassVar[str] = "com.apple.security.pkcs12"
+    TYPE: ClassVar[str] = types.PKCS12
 
-    data: bytes = field(repr=False, metadata={"apple": "PayloadContent"})
+    data: bytes = required_key("PayloadContent")
     file_name: str | None = key("PayloadCertificateFileName")
-    password: str | None = field(default=None, repr=False, metadata={"apple": "Password"})
+    password: str | None = key("Password")
     allow_all_apps_access: bool | None = key("AllowAllAppsAccess")
     key_is_extractable: bool | None = key("KeyIsExtractable", default=False)

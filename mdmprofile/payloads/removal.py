@@ -5,16 +5,16 @@ https://developer.apple.com/documentation/devicemanagement/profileremovalpasswor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
-from mdmprofile.payloads.base import Payload
+from mdmprofile.payloads import types
+from mdmprofile.payloads.base import Payload, payload, required_key
 
 
-@dataclass(frozen=True, kw_only=True)
+@payload
 class RemovalPasswordPayload(Payload):
     """Supervised devices and Macs ask for ``password`` before they remove the profile."""
 
-    TYPE: ClassVar[str] = "com.apple.profileRemovalPassword"
+    TYPE: ClassVar[str] = types.REMOVAL_PASSWORD
 
-    password: str = field(repr=False, metadata={"apple": "RemovalPassword"})
+    password: str = required_key("RemovalPassword")

@@ -5,16 +5,16 @@ https://developer.apple.com/documentation/devicemanagement/scep
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from mdmprofile.payloads.base import Payload, key, plist_keys
+from mdmprofile.payloads import types
+from mdmprofile.payloads.base import Payload, key, payload, plist_keys, required_key
 from mdmprofile.payloads.names import Subject, SubjectAltName, subject_plist
 
 SIGN, ENCRYPT = 1, 4
 
 
-@dataclass(frozen=True, kw_only=True)
+@payload
 class ScepPayload(Payload):
     """Where and how a device enrolls for its certificate.
 
@@ -23,12 +23,12 @@ class ScepPayload(Payload):
     key size and extractability are left out, so both are always written.
     """
 
-    TYPE: ClassVar[str] = "com.apple.security.scep"
+    TYPE: ClassVar[str] = types.SCEP
 
-    url: str = field(metadata={"apple": "URL"})
+    url: str = required_key("URL")
     name: str | None = key("Name")
     subject: Subject | None = None
-    challenge: str | None = field(default=None, repr=False, metadata={"apple": "Challenge"})
+    challenge: str | None = key("Challenge")
     key_size: int | None = key("Keysize", default=2048)
     key_type: str | None = key("Key Type", default="RSA")
     key_usage: int | None = key("Key Usage", default=SIGN | ENCRYPT)

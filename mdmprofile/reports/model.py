@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from mdmprofile.errors import MdmprofileError, Problems
 from mdmprofile.findings import Finding
@@ -13,8 +13,7 @@ from mdmprofile.moments import stamp
 from mdmprofile.plan import Plan, Watched, days_left
 
 
-@dataclass(frozen=True, kw_only=True)
-class View:
+class View(NamedTuple):
     """One command's result: what it looked at, what it found, and what it made."""
 
     now: datetime
@@ -25,7 +24,7 @@ class View:
     payloads: Sequence[tuple[str, str]] = ()
     files: Sequence[str] = ()
     errors: Sequence[MdmprofileError] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = MappingProxyType({})
 
 
 def as_dict(view: View) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mdmprofile.findings import Finding, finding
-from mdmprofile.payloads.acme import EC, RSA, AcmePayload
+from mdmprofile.payloads import types
 from mdmprofile.payloads.names import check_type
-from mdmprofile.payloads.scep import ScepPayload
 from mdmprofile.profile import Profile
 from mdmprofile.urls import has_scheme
 
+_EC, _RSA = "ECSECPrimeRandom", "RSA"
 _MISSPELT = {"KeyType": "Key Type", "KeyUsage": "Key Usage", "KeySize": "Keysize"}
 _SCEP_SIZES = (1024, 2048, 4096)
 _MAX_COMMON_NAME = 64
@@ -33,7 +33,7 @@ _ACME_REQUIRED = {
 
 
 def _scep(profile: Profile) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    for path, each in profile.of_type(ScepPayload.TYPE):
+    for path, each in profile.of_type(types.SCEP):
         inner = each.get("PayloadContent")
         if isinstance(inner, Mapping):
             yield f"{path}.PayloadContent", inner
@@ -41,7 +41,7 @@ def _scep(profile: Profile) -> Iterable[tuple[str, Mapping[str, Any]]]:
 
 def scep_content(profile: Profile) -> Iterable[Finding]:
     """SCEP's keys sit in the payload's own PayloadContent dictionary."""
-    for path, each in profile.of_type(ScepPayload.TYPE):
+    for path, each in profile.of_type(types.SCEP):
         if not isinstance(each.get("PayloadContent"), Mapping):
             yield finding(
                 "profile.missing-key",
@@ -98,7 +98,7 @@ def scep_values(profile: Profile) -> Iterable[Finding]:
 
 def acme_values(profile: Profile) -> Iterable[Finding]:
     """Required keys, their types, and https for the directory."""
-    for path, acme in profile.of_type(AcmePayload.TYPE):
+    for path, acme in profile.of_type(types.ACME):
         for name, kind in _ACME_REQUIRED.items():
             value = acme.get(name)
             if not isinstance(value, kind) or (kind is int and isinstance(value, bool)) or value == "":
@@ -120,7 +120,7 @@ def acme_values(profile: Profile) -> Iterable[Finding]:
 
 def acme_key(profile: Profile) -> Iterable[Finding]:
     """Which keys a device can make, and which of them in its Secure Enclave."""
-    for path, acme in profile.of_type(AcmePayload.TYPE):
+    for path, acme in profile.of_type(types.ACME):
         kind, size, bound = acme.get("KeyType"), acme.get("KeySize"), acme.get("HardwareBound") is True
         if not isinstance(kind, str) or not isinstance(size, int):
             continue
@@ -132,15 +132,15 @@ def acme_key(profile: Profile) -> Iterable[Finding]:
 
 
 def _key_problem(kind: str, size: int, bound: bool) -> str:
-    if kind not in {RSA, EC}:
-        return f"KeyType {kind!r} is neither {RSA} nor {EC}"
-    if kind == RSA and bound:
-        return f"HardwareBound needs KeyType {EC}"
-    if kind == RSA and (not 1024 <= size <= 4096 or size % 8):  # noqa: PLR2004 - Apple's range
+    if kind not in {_RSA, _EC}:
+        return f"KeyType {kind!r} is neither {_RSA} nor {_EC}"
+    if kind == _RSA and bound:
+        return f"HardwareBound needs KeyType {_EC}"
+    if kind == _RSA and (not 1024 <= size <= 4096 or size % 8):  # noqa: PLR2004 - Apple's range
         return f"KeySize {size} is no multiple of 8 between 1024 and 4096"
-    if kind == EC and size not in _ACME_CURVES:
+    if kind == _EC and size not in _ACME_CURVES:
         return f"KeySize {size} is no curve: use 256 or 384"
-    if kind == EC and bound and size not in _BOUND_CURVES:
+    if kind == _EC and bound and size not in _BOUND_CURVES:
         return f"HardwareBound keys have 256 or 384 bits, not {size}"
     return ""
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mdmprofile.findings import Finding, finding
-from mdmprofile.payloads.certificates import CERTIFICATE_TYPES
-from mdmprofile.payloads.mdm import ALL_RIGHTS, CAPABILITIES, TOPIC_PREFIX, AccessRights, MdmPayload
+from mdmprofile.payloads import types
+from mdmprofile.payloads.mdm import ALL_RIGHTS, CAPABILITIES, TOPIC_PREFIX, AccessRights
 from mdmprofile.profile import Profile
-from mdmprofile.rules.structure import IDENTITY_TYPES
 from mdmprofile.urls import has_scheme
 
 _REQUIRED = ("IdentityCertificateUUID", "Topic", "ServerURL")
@@ -22,7 +21,7 @@ _PER_USER = CAPABILITIES["per-user-connections"]
 
 def required_keys(profile: Profile) -> Iterable[Finding]:
     """Identity, topic and server are required."""
-    for path, each in profile.of_type(MdmPayload.TYPE):
+    for path, each in profile.of_type(types.MDM):
         for name in _REQUIRED:
             if not isinstance(each.get(name), str) or not each[name]:
                 yield finding("mdm.missing-key", f"{name} is missing or empty", where=f"{path}.{name}")
@@ -30,7 +29,7 @@ def required_keys(profile: Profile) -> Iterable[Finding]:
 
 def topic_prefix(profile: Profile) -> Iterable[Finding]:
     """The topic begins with com.apple.mgmt.; devices answer 12022 otherwise."""
-    for path, each in profile.of_type(MdmPayload.TYPE):
+    for path, each in profile.of_type(types.MDM):
         topic = each.get("Topic")
         if isinstance(topic, str) and topic and not (topic.startswith(TOPIC_PREFIX) and topic != TOPIC_PREFIX):
             message = f"the topic {topic!r} does not begin with {TOPIC_PREFIX}"
@@ -39,7 +38,7 @@ def topic_prefix(profile: Profile) -> Iterable[Finding]:
 
 def url_scheme(profile: Profile) -> Iterable[Finding]:
     """ServerURL and CheckInURL are https; devices answer 12034 otherwise."""
-    for path, each in profile.of_type(MdmPayload.TYPE):
+    for path, each in profile.of_type(types.MDM):
         for name in ("ServerURL", "CheckInURL"):
             if each.get(name) and not has_scheme(each[name], "https"):
                 message = f"{name} {each[name]!r} is not an https:// URL"
@@ -48,7 +47,7 @@ def url_scheme(profile: Profile) -> Iterable[Finding]:
 
 def access_rights(profile: Profile) -> Iterable[Finding]:
     """Rights are known bits, not 0, and 2 needs 1 as 128 needs 64; devices answer 12000 otherwise."""
-    for path, each in profile.of_type(MdmPayload.TYPE):
+    for path, each in profile.of_type(types.MDM):
         if "AccessRights" not in each or "ManagedAppleID" in each:
             continue
         problem = _rights_problem(each["AccessRights"])
@@ -73,8 +72,8 @@ def _rights_problem(rights: object) -> str:
 
 def identity_reference(profile: Profile) -> Iterable[Finding]:
     """IdentityCertificateUUID is the UUID of an identity payload of this profile."""
-    identities = {each.get("PayloadUUID") for _, each in profile.of_type(*IDENTITY_TYPES)}
-    for path, each in profile.of_type(MdmPayload.TYPE):
+    identities = {each.get("PayloadUUID") for _, each in profile.of_type(*types.IDENTITIES)}
+    for path, each in profile.of_type(types.MDM):
         uuid = each.get("IdentityCertificateUUID")
         if uuid and uuid not in identities:
             message = f"IdentityCertificateUUID {uuid} is no identity payload of this profile"
@@ -83,8 +82,8 @@ def identity_reference(profile: Profile) -> Iterable[Finding]:
 
 def pinning_reference(profile: Profile) -> Iterable[Finding]:
     """Pinning UUIDs are certificate payloads of this profile."""
-    certificates = {each.get("PayloadUUID") for _, each in profile.of_type(*CERTIFICATE_TYPES)}
-    for path, each in profile.of_type(MdmPayload.TYPE):
+    certificates = {each.get("PayloadUUID") for _, each in profile.of_type(*types.CERTIFICATES)}
+    for path, each in profile.of_type(types.MDM):
         for name in _PINNING:
             pins = each.get(name, [])
             for index, uuid in enumerate(pins if isinstance(pins, list) else [pins]):
@@ -95,13 +94,13 @@ def pinning_reference(profile: Profile) -> Iterable[Finding]:
 
 def multiple(profile: Profile) -> Iterable[Finding]:
     """One MDM payload a profile."""
-    for path, _ in profile.of_type(MdmPayload.TYPE)[1:]:
+    for path, _ in profile.of_type(types.MDM)[1:]:
         yield finding("mdm.multiple", "the profile has more than one MDM payload", where=path)
 
 
 def capabilities(profile: Profile) -> Iterable[Finding]:
     """Capabilities are known and unique; without per-user-connections no Mac can be managed."""
-    for path, each in profile.of_type(MdmPayload.TYPE):
+    for path, each in profile.of_type(types.MDM):
         where = f"{path}.ServerCapabilities"
         given = each.get("ServerCapabilities", [])
         if not isinstance(given, list) or not all(isinstance(value, str) for value in given):
@@ -117,7 +116,7 @@ def capabilities(profile: Profile) -> Iterable[Finding]:
 
 def sign_message_cost(profile: Profile) -> Iterable[Finding]:
     """SignMessage costs 2 KB a message."""
-    for path, each in profile.of_type(MdmPayload.TYPE):
+    for path, each in profile.of_type(types.MDM):
         if each.get("SignMessage") is True:
             message = "SignMessage is on: every message from a device carries about 2 KB more"
             yield finding("mdm.sign-message-cost", message, where=f"{path}.SignMessage")
@@ -125,7 +124,7 @@ def sign_message_cost(profile: Profile) -> Iterable[Finding]:
 
 def account_driven(profile: Profile) -> Iterable[Finding]:
     """Keys that only account-driven enrollment knows; elsewhere devices refuse EnrollmentMode with 4022."""
-    for path, each in profile.of_type(MdmPayload.TYPE):
+    for path, each in profile.of_type(types.MDM):
         for name in _ACCOUNT_DRIVEN:
             if name in each:
                 message = f"{name} belongs to account-driven enrollment only"
@@ -138,15 +137,15 @@ def account_driven(profile: Profile) -> Iterable[Finding]:
 
 def user_scope(profile: Profile) -> Iterable[Finding]:
     """User scope makes the installing user of a Mac a managed one."""
-    if profile.of_type(MdmPayload.TYPE) and profile.plist.get("PayloadScope") == "User":
+    if profile.of_type(types.MDM) and profile.plist.get("PayloadScope") == "User":
         yield finding("profile.user-scope", "an enrollment profile is in User scope", where="PayloadScope")
 
 
 def holds_mdm_and_identity(profile: Profile) -> Iterable[Finding]:
     """An enrollment profile has an MDM payload and an identity."""
-    if not profile.of_type(MdmPayload.TYPE):
+    if not profile.of_type(types.MDM):
         yield finding("mdm.missing-key", "the profile has no MDM payload", where="PayloadContent")
-    if not profile.of_type(*IDENTITY_TYPES):
+    if not profile.of_type(*types.IDENTITIES):
         yield finding("identity.missing", "the profile has no identity payload", where="PayloadContent")
 
 

@@ -11,15 +11,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mdmprofile.findings import Finding, finding
-from mdmprofile.payloads.acme import AcmePayload
-from mdmprofile.payloads.certificates import CERTIFICATE_TYPES
-from mdmprofile.payloads.mdm import MdmPayload
-from mdmprofile.payloads.pkcs12 import Pkcs12Payload
-from mdmprofile.payloads.scep import ScepPayload
+from mdmprofile.payloads import types
 from mdmprofile.profile import TARGETS, Profile
 
 _REQUIRED = ("PayloadType", "PayloadIdentifier", "PayloadUUID", "PayloadVersion")
-IDENTITY_TYPES = (ScepPayload.TYPE, AcmePayload.TYPE, Pkcs12Payload.TYPE)
 
 
 def required_keys(profile: Profile) -> Iterable[Finding]:
@@ -59,12 +54,12 @@ def unique_identifiers(profile: Profile) -> Iterable[Finding]:
 
 def payload_order(profile: Profile) -> Iterable[Finding]:
     """Certificates and the identity come before the MDM payload, because payloads install in order."""
-    mdm = profile.of_type(MdmPayload.TYPE)
+    mdm = profile.of_type(types.MDM)
     if not mdm:
         return
     first = profile.payloads.index(mdm[0][1])
     for index, each in enumerate(profile.payloads[first:], first):
-        if each.get("PayloadType") in (*CERTIFICATE_TYPES, *IDENTITY_TYPES):
+        if each.get("PayloadType") in (*types.CERTIFICATES, *types.IDENTITIES):
             yield finding(
                 "profile.payload-order",
                 f"{each['PayloadType']} stands after the MDM payload",

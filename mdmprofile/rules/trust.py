@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mdmprofile.findings import Finding, finding
-from mdmprofile.payloads.certificates import RootPayload
+from mdmprofile.payloads import types
 from mdmprofile.profile import Profile
 
 
 def roots_only(profile: Profile) -> Iterable[Finding]:
     """Root payloads and nothing else."""
     for index, each in enumerate(profile.payloads):
-        if each.get("PayloadType") != RootPayload.TYPE:
+        if each.get("PayloadType") != types.ROOT:
             kind = each.get("PayloadType", "a payload without type")
             yield finding("trust.not-root", f"{kind} has no place in a trust profile", where=f"PayloadContent[{index}]")
 
