@@ -223,7 +223,7 @@ RULES: dict[str, Rule] = {
         "warning", "An empty PKCS#12 password is not portable.", "set a password", "observed"
     ),
     "pkcs12.encryption": Rule(
-        "warning",
+        "info",
         "The PKCS#12 is not in the encryption that every Apple release imports.",
         "export it with PBE-SHA1-3DES and an HMAC-SHA1 MAC (openssl pkcs12 -export -legacy)",
         "observed",

@@ -19,6 +19,9 @@ _CLIENT_AUTH = {
     ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string,
 }
 
+# The object identifier 1.2.840.113549.1.5.13 in DER; algorithm identifiers stand outside the encryption.
+_PBES2 = bytes.fromhex("06092a864886f70d01050d")
+
 
 def judge_topic(server: ServerSettings, materials: Materials) -> Iterable[Finding]:
     """The topic and the push certificate agree."""
@@ -50,6 +53,12 @@ def judge_identity(identity: IdentitySettings, materials: Materials) -> Iterable
         yield finding(
             "identity.no-client-auth",
             f"{certificate.name} may not authenticate a client",
+            where="identity.file",
+        )
+    if _PBES2 in materials.pkcs12.data:
+        yield finding(
+            "pkcs12.encryption",
+            "the PKCS#12 is encrypted with PBES2, which macOS 12 and 13 and the iOS of their time did not import",
             where="identity.file",
         )
     if not materials.pkcs12.password:
