@@ -14,8 +14,7 @@ from mdmprofile.build import Artifact, BuildResult, build
 from mdmprofile.cli.config_flags import CONFIG_OPTIONS, config_from
 from mdmprofile.cli.params import report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
-from mdmprofile.inputs import STDIN
-from mdmprofile.output import Pending, make_directory, write_all, write_stdout
+from mdmprofile.output import STDOUT, Pending, make_directory, write_all, write_stdout
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile
 from mdmprofile.reports.model import View
@@ -44,6 +43,7 @@ def command(
       mdmprofile build -c enroll.toml --replace-on 2027-06-01 --format json
       mdmprofile build --replaces old.mobileconfig -o new
     """
+    session.keep_stdout_free(flags["output_dir"])
     now = at or right_now()
     settings = config_from(flags, config=config, variables=variables)
     result = build(settings, now=now, prompt=ask())
@@ -52,9 +52,7 @@ def command(
 
 def deliver(session: Session, result: BuildResult, directory: Path, *, now: datetime) -> int:
     """Write the artifacts and report; ``-`` as the directory puts the first artifact on standard output."""
-    to_stdout = directory == STDIN or directory.name == "-"
-    if to_stdout and session.report_format == "json":
-        raise click.UsageError("-o - and --format json both want standard output; use one")
+    to_stdout = directory == STDOUT
     if to_stdout and result.artifacts:
         write_stdout(result.artifacts[0].data)
     elif result.artifacts:

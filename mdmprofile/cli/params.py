@@ -92,7 +92,7 @@ def report_options(fail_on: str, formats: tuple[str, ...] = ("text", "json")) ->
             help="Colour the report; NO_COLOR is honoured.",
         ),
         click.option("-q", "--quiet", is_flag=True, help="Print nothing unless something was found."),
-        click.option("-v", "--verbose", is_flag=True, help="Show information findings and sources too."),
+        click.option("-v", "--verbose", is_flag=True, help="Say where each rule is written."),
     )
 
 

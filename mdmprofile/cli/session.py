@@ -46,6 +46,11 @@ class Session(NamedTuple):
             complain(str(each))
         return self.exit_code(view)
 
+    def keep_stdout_free(self, output: Path | None) -> None:
+        """Refuse a JSON report where standard output is taken by the result itself."""
+        if output == STDOUT and self.report_format == "json":
+            raise click.UsageError("-o - and --format json both want standard output; use one")
+
     def exit_code(self, view: View) -> int:
         """What the findings and errors of the view come to."""
         severity = worst(view.findings)

@@ -42,6 +42,7 @@ def command(session: Session, file: Path, output: Path, at: datetime | None, **f
         --signer signer.pem --signer-key signer.key --signer-chain intermediate.pem
       mdmprofile sign - -o - --signer-pkcs12 signer.p12 --signer-pkcs12-password-file pw < in > out
     """
+    session.keep_stdout_free(output)
     now = at or right_now()
     if flags.get("signer") is None and flags.get("signer_pkcs12") is None:
         raise click.UsageError("name the signer: --signer with --signer-key, or --signer-pkcs12")

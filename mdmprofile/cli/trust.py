@@ -34,6 +34,7 @@ def command(
     Example:
       mdmprofile trust -c enroll.toml -o public
     """
+    session.keep_stdout_free(flags["output_dir"])
     now = at or right_now()
     settings = config_from(flags, config=config, variables=variables)
     result = build_trust(settings, now=now, prompt=ask())

@@ -31,6 +31,7 @@ def command(session: Session, file: Path, output: Path, force: bool) -> int:
     Example:
       mdmprofile unsign signed.mobileconfig -o plain.mobileconfig
     """
+    session.keep_stdout_free(output)
     source = "standard input" if file == STDIN else str(file)
     opened = open_profile(read_file(file, limit=MAX_PROFILE), source=source)
     if opened.signature is None:
