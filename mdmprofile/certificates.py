@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, p
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
-from mdmprofile.errors import CertificateError
+from mdmprofile.errors import PARSER_ERRORS, CertificateError
 
 PUSH_TOPIC_PREFIX = "com.apple.mgmt."
-PARSER_ERRORS = (ValueError, TypeError, KeyError, OverflowError, UnsupportedAlgorithm, RecursionError)
+X509_ERRORS = (UnsupportedAlgorithm, *PARSER_ERRORS)
 
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -38,7 +38,7 @@ class Certificate:
     def __post_init__(self) -> None:
         try:
             self._touch()
-        except PARSER_ERRORS as error:
+        except X509_ERRORS as error:
             raise CertificateError(
                 f"a certificate cannot be parsed: {first_line(error)}",
                 where=self.source,
@@ -99,7 +99,7 @@ class Certificate:
         """The subjectPublicKeyInfo in DER; where the key type is not known, something no other key equals."""
         try:
             return self.parsed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        except PARSER_ERRORS:
+        except X509_ERRORS:
             return self.der
 
     @cached_property
@@ -165,7 +165,7 @@ class Certificate:
         """
         try:
             _verify(issuer.parsed.public_key(), self.parsed)
-        except (InvalidSignature, *PARSER_ERRORS):
+        except (InvalidSignature, *X509_ERRORS):
             return False
         return True
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7, pkcs12
 
-from mdmprofile.certificates import PARSER_ERRORS, Certificate, Identity, SigningKey, first_line
+from mdmprofile.certificates import X509_ERRORS, Certificate, Identity, SigningKey, first_line
 from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, collect
 
 MAX_IN_ONE_FILE = 2000
@@ -76,7 +76,7 @@ def load_private_key(data: bytes, *, source: str = "", password: bytes | None = 
         raise PasswordError(
             "the private key is encrypted and needs a password", where=source, hint="give its password"
         ) from error.__cause__
-    except PARSER_ERRORS as error:
+    except X509_ERRORS as error:
         if b"ENCRYPTED" in data or (password and _BEGIN not in data):
             raise PasswordError("the password does not open the private key", where=source) from None
         raise CertificateError(f"holds no readable private key: {first_line(error)}", where=source) from None
@@ -190,7 +190,7 @@ def _from_der(data: bytes, source: str, password: bytes | None) -> Iterable[Cert
 def _from_pkcs7(data: bytes, source: str) -> list[Certificate]:
     try:
         loaded = pkcs7.load_der_pkcs7_certificates(data)
-    except PARSER_ERRORS:
+    except X509_ERRORS:
         return _from_ber_pkcs7(data, source)
     return [
         Certificate(each.public_bytes(Encoding.DER), _place(source, number, len(loaded)))
@@ -217,7 +217,7 @@ def _from_ber_pkcs7(data: bytes, source: str) -> list[Certificate]:
 def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list[Certificate], SigningKey | None]:
     try:
         opened = pkcs12.load_pkcs12(data, password)
-    except PARSER_ERRORS as error:
+    except X509_ERRORS as error:
         if "password" in str(error).lower() or "mac" in str(error).lower():
             problem = "the password does not open it" if password else "it needs a password"
             raise PasswordError(

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+# What the parsers of other people's bytes raise when those are malformed; each becomes an error of ours.
+PARSER_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 
 class MdmprofileError(Exception):
     """Base of every error: what went wrong, where, and what to do about it.

@@ -15,25 +15,13 @@ from functools import cache
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from mdmprofile.errors import ProfileError
+from mdmprofile.errors import PARSER_ERRORS, ProfileError
 from mdmprofile.moments import as_utc
 from mdmprofile.payloads.base import Payload, key, plist_keys
 
 TARGETS = {"any": 0, "iphone": 1, "ipad": 1, "watch": 2, "homepod": 3, "appletv": 4, "mac": 5, "visionpro": 6}
 
-_PARSER_ERRORS = (
-    plistlib.InvalidFileException,
-    ExpatError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-    AssertionError,
-)
+_PLIST_ERRORS = (plistlib.InvalidFileException, ExpatError, *PARSER_ERRORS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +113,7 @@ def parse(data: bytes, *, source: str = "") -> Profile:
     """
     try:
         plist = plistlib.loads(data)
-    except _PARSER_ERRORS as error:
+    except _PLIST_ERRORS as error:
         reason = str(error).splitlines()[0][:120] if str(error) else "malformed"
         raise ProfileError(
             f"is not a property list: {reason}", where=source, hint="give a .mobileconfig file"

@@ -12,22 +12,10 @@ from typing import Any
 
 from asn1crypto import cms
 
-from mdmprofile.errors import SignatureFormatError
+from mdmprofile.errors import PARSER_ERRORS, SignatureFormatError
 
 MAX_SIGNERS = 16
 MAX_CERTIFICATES = 100
-
-_PARSER_ERRORS = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-    MemoryError,
-    NotImplementedError,
-)
 
 
 @dataclass(frozen=True)
@@ -84,7 +72,7 @@ def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
             signers=tuple(_signer(each) for each in infos),
             certificates=certificates,
         )
-    except _PARSER_ERRORS as error:
+    except PARSER_ERRORS as error:
         kind = type(error).__name__
         raise SignatureFormatError(
             f"is not intact CMS signed data ({kind} while reading it)",

@@ -8,7 +8,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
-from mdmprofile.certificates import PARSER_ERRORS, Certificate, first_line
+from mdmprofile.certificates import X509_ERRORS, Certificate, first_line
 from mdmprofile.cms.verify import Signature
 from mdmprofile.findings import Finding, finding
 
@@ -48,7 +48,7 @@ def _distrust(signer: Certificate, others: Sequence[Certificate], anchors: Seque
     )
     try:
         verifier.verify(signer.parsed, [each.parsed for each in others if each != signer])
-    except (VerificationError, *PARSER_ERRORS) as error:
+    except (VerificationError, *X509_ERRORS) as error:
         if not signer.not_before <= at <= signer.not_after:
             return "its certificate is expired or not valid yet"
         return f"no path to a trusted certificate ({first_line(error).rpartition(': ')[2]})"

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from mdmprofile.certificates import PARSER_ERRORS, Certificate
+from mdmprofile.certificates import X509_ERRORS, Certificate
 from mdmprofile.cms.structure import SignedData, SignerInfo, parse_signed_data
 from mdmprofile.errors import SignatureFormatError
 from mdmprofile.findings import Finding, finding
@@ -129,7 +129,7 @@ def _problem(info: SignerInfo, signed: SignedData, certificate: Certificate | No
         return "content of another type than data needs signed attributes"
     try:
         _verify(certificate, info, content if info.signed_bytes is None else info.signed_bytes)
-    except (InvalidSignature, *PARSER_ERRORS):
+    except (InvalidSignature, *X509_ERRORS):
         return "the signature does not match the content and the certificate"
     return ""
 
