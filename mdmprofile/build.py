@@ -12,11 +12,10 @@ from mdmprofile.chain import TrustChain, arrange
 from mdmprofile.cms.keys import complete_chain, judge_signer
 from mdmprofile.cms.sign import sign
 from mdmprofile.config import EnrollmentConfig
-from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
+from mdmprofile.config_identity import ScepSettings
 from mdmprofile.enrollment import enrollment_profile
 from mdmprofile.errors import collect
 from mdmprofile.findings import Finding, by_severity, finding, has_errors
-from mdmprofile.inputs import MAX_PROFILE, read_file
 from mdmprofile.inventory import watched_by_config
 from mdmprofile.judgement import judge_identity, judge_public, judge_removal, judge_topic
 from mdmprofile.materials import Materials, load_materials
@@ -68,7 +67,7 @@ def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, en
     materials = load_materials(config, prompt=prompt)
     if materials.errors:
         raise collect(materials.errors)
-    names, findings = _names(config)
+    names, findings = _names(config, materials)
     chain = _chain(config, materials)
     profile = enrollment_profile(config, chain, materials, names)
     trust = trust_profile(config, chain, names) if _wants_trust(config, enrollment) else None
@@ -103,18 +102,13 @@ def thresholds_of(config: EnrollmentConfig) -> Thresholds:
     )
 
 
-def _names(config: EnrollmentConfig) -> tuple[Names, list[Finding]]:
+def _names(config: EnrollmentConfig, materials: Materials) -> tuple[Names, list[Finding]]:
     """Names for the payloads, and the finding that a replaced profile's identifier won over the config's."""
-    identifier, explicit, old_file = config.profile.identifier, config.trust.uuids, config.profile.replaces
-    if old_file is None:
-        return names_of(identifier, explicit), []
-    from mdmprofile.reader import open_profile  # noqa: PLC0415 - reading signed profiles is slow to import
-
-    old = open_profile(read_file(old_file, limit=MAX_PROFILE), source=str(old_file)).profile
-    names = names_of(identifier, explicit, replaces=old)
+    identifier = config.profile.identifier
+    names = names_of(identifier, config.trust.uuids, replaces=materials.replaced)
     if names.identifier == identifier:
         return names, []
-    message = f"the identifier {names.identifier} of {old_file} is kept instead of {identifier}"
+    message = f"the identifier {names.identifier} of {config.profile.replaces} is kept instead of {identifier}"
     return names, [finding("profile.kept-identifier", message, where="profile.identifier")]
 
 
@@ -155,9 +149,8 @@ def _artifacts(
         return Artifact(kind, name, sign(plain, signer) if signer else plain, signer is not None, secret)
 
     if enrollment:
-        secret = isinstance(config.identity, Pkcs12Settings) or (
-            isinstance(config.identity, ScepSettings) and config.identity.challenge is not None
-        )
+        # A private key, a challenge or an ACME client identifier; SCEP alone can be without one.
+        secret = not isinstance(config.identity, ScepSettings) or config.identity.challenge is not None
         secret = secret or config.profile.removal_password is not None
         yield made("enrollment", "enroll.mobileconfig", profile, secret=secret)
     if trust is not None:

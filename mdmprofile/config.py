@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -20,6 +21,9 @@ from mdmprofile.templating import Variables, renderer
 DEFAULT_MARGIN = timedelta(days=30)
 DEFAULT_WARN = timedelta(days=30)
 DEFAULT_CRITICAL = timedelta(days=7)
+
+# The parser's time and memory grow with the square of a dotted key's parts.
+_MAX_DOTS = 500
 
 
 class ProfileSettings(NamedTuple):
@@ -122,10 +126,11 @@ def load_config(
     With ``lenient``, templates whose variables are not known stay as they are. Raises ``ConfigError``, or
     ``Problems`` with every mistake that was found.
     """
-    data = parse_toml(read_file(file, limit=MAX_CONFIG), source=str(file)) if file is not None else {}
+    source = "flags" if file is None else "standard input" if file == STDIN else str(file)
+    data = parse_toml(read_file(file, limit=MAX_CONFIG), source=source) if file is not None else {}
     merged = _merge(data, overrides or {})
     base = file.parent if file is not None and file != STDIN else Path()
-    context = t.Context(base, renderer(variables or {}, lenient=lenient))
+    context = t.Context(base, renderer(variables or {}), lenient=lenient)
     top = t.Table(merged, "", context)
     config = EnrollmentConfig(
         profile=_profile(top.table("profile")),
@@ -134,14 +139,16 @@ def load_config(
         identity=read_identity(top.table("identity")),
         signing=_signing(top.table("signing")) if "signing" in top else None,
         output_directory=_output(top.table("output")),
-        source=str(file) if file is not None else "flags",
+        source=source,
     )
     top.reject({"encryption": "encrypted profiles are not supported by this version"})
     top.known.append("signing")
     top.finish()
     if context.problems:
         for problem in context.problems:
-            problem.where = f"{file}: {problem.where}" if file is not None else problem.where
+            table, _, key = problem.where.partition(".")
+            if file is not None and key.partition(".")[0] not in (overrides or {}).get(table, {}):
+                problem.where = f"{source}: {problem.where}"
         raise collect(context.problems)
     return config
 
@@ -161,6 +168,9 @@ def parse_toml(data: bytes, *, source: str) -> dict[str, Any]:
         text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"is not UTF-8 text (byte {error.start})", where=source) from None
+    dotted = next((number for number, line in enumerate(text.splitlines(), 1) if line.count(".") > _MAX_DOTS), None)
+    if dotted is not None:
+        raise ConfigError(f"line {dotted} has more than {_MAX_DOTS} dots", where=source)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -172,17 +182,29 @@ def parse_toml(data: bytes, *, source: str) -> dict[str, Any]:
         raise ConfigError("is not valid TOML: nested too deeply, or a value out of range", where=source) from None
 
 
+# What a flag chooses instead of another key of the same table.
+_ALTERNATIVES = {
+    ("server", "topic"): ("push_certificate",),
+    ("server", "push_certificate"): ("topic",),
+    ("identity", "ca_certificate"): ("ca_fingerprint",),
+    ("signing", "certificate"): ("pkcs12", "pkcs12_password"),
+    ("signing", "pkcs12"): ("certificate", "key", "key_password"),
+}
+
+
 def _merge(data: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The file's tables with the flags on top; flags of another identity or signer replace the whole table."""
+    """The file's tables with the flags on top; a flag also takes the place of the keys it is an alternative to."""
     merged = dict(data)
     for name, flags in overrides.items():
         below = merged.get(name, {})
         if not isinstance(below, Mapping):
             continue
-        replaces = (name == "identity" and "type" in flags and below.get("type") != flags["type"]) or (
-            name == "signing" and not flags.keys().isdisjoint({"certificate", "pkcs12"})
-        )
-        merged[name] = dict(flags) if replaces else {**below, **flags}
+        kind = below.get("type")
+        if "type" in flags and (not isinstance(kind, str) or kind.casefold() != flags["type"]):
+            merged[name] = dict(flags)
+            continue
+        replaced = {each for flag in flags for each in _ALTERNATIVES.get((name, flag), ())}
+        merged[name] = {key: value for key, value in below.items() if key not in replaced} | dict(flags)
     return merged
 
 
@@ -274,6 +296,9 @@ def _signing(table: t.Table) -> SigningSettings:
         table.context.problem("signing", "needs either certificate and key, or pkcs12")
     elif "certificate" in table and "key" not in table:
         table.context.problem("signing.key", "is missing", "name the file with the signer's private key")
+    for password, used in (("key_password", "key"), ("pkcs12_password", "pkcs12")):
+        if password in table and used not in table:
+            table.context.problem(table.where(password), f"is of no use without {used}")
     table.finish()
     return settings
 
@@ -309,15 +334,15 @@ def _capability(value: Any, context: t.Context) -> str:  # noqa: ANN401
 
 def _rights(value: Any, context: t.Context) -> int:  # noqa: ANN401
     """``all``, a number, or names; what a number may be is judged by the rules."""
-    if isinstance(value, str):
-        given = t.text(value, context).replace("_", "-").lower()
-        if given == "all":
-            return ALL_RIGHTS
-        if given.lstrip("-").isdigit():
-            return t.integer(given, context)
-        value = [each.strip() for each in given.split(",")]
     if isinstance(value, list | tuple):
-        names = dict(zip(right_names(), AccessRights, strict=True))
-        folded = [each.replace("_", "-") if isinstance(each, str) else each for each in value]
-        return int(sum(set(t.several(t.one_of(names))(folded, context))))
-    return t.integer(value, context)
+        given = t.several(t.text)(value, context)
+    elif isinstance(value, str):
+        given = tuple(each.strip() for each in t.text(value, context).split(","))
+    else:
+        return t.integer(value, context)
+    if len(given) == 1 and given[0].lower() == "all":
+        return ALL_RIGHTS
+    if len(given) == 1 and re.fullmatch(r"-?\d{1,10}", given[0]):
+        return int(given[0])
+    names = dict(zip(right_names(), AccessRights, strict=True))
+    return int(sum({t.choose(each.replace("_", "-"), names) for each in given}))

@@ -55,6 +55,10 @@ class AcmeSettings(NamedTuple):
     validity: timedelta | None
     uuid: str | None
 
+    def __repr__(self) -> str:
+        """Without the client identifier, which lets whoever knows it order a certificate."""
+        return f"AcmeSettings(directory_url={self.directory_url!r})"
+
 
 class Pkcs12Settings(NamedTuple):
     """A PKCS#12 identity in a file; ``single_device`` says that the profile is for one device only."""
@@ -146,8 +150,7 @@ def _acme(table: t.Table) -> AcmeSettings:
 
 
 def _pkcs12(table: t.Table) -> Pkcs12Settings:
-    if "file" not in table:
-        table.reject(dict.fromkeys(_ISSUING, _LATER))
+    table.reject(dict.fromkeys(_ISSUING, _LATER))
     return Pkcs12Settings(
         file=table.require("file", t.path, "name the PKCS#12 file of the one device"),
         password=table.take("password", t.secret(table.where("password")), None),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import INTERMEDIATE, ROOT, TrustChain
 from mdmprofile.config import EnrollmentConfig
 from mdmprofile.config_identity import AcmeSettings, IdentitySettings, ScepSettings
 from mdmprofile.containers import fingerprint_sha1
-from mdmprofile.errors import ConfigError
-from mdmprofile.materials import Materials
+from mdmprofile.materials import Materials, Pkcs12File
 from mdmprofile.naming import Names
 from mdmprofile.payloads.base import Payload
 from mdmprofile.payloads.certificates import CertificatePayload, Pkcs1Payload, RootPayload
@@ -43,7 +43,7 @@ def enrollment_profile(config: EnrollmentConfig, chain: TrustChain, materials: M
         has_removal_passcode=settings.has_removal_passcode or (bool(others) or None),
         removal_date=settings.removal_date,
         duration_until_removal=(
-            settings.duration_until_removal.total_seconds() if settings.duration_until_removal else None
+            None if settings.duration_until_removal is None else settings.duration_until_removal.total_seconds()
         ),
         expiration_date=settings.expiration_date,
         target_device=settings.target_device,
@@ -136,9 +136,8 @@ def identity_payload(
         )
     from mdmprofile.payloads.pkcs12 import Pkcs12Payload  # noqa: PLC0415
 
-    if materials.pkcs12 is None:
-        raise ConfigError("the PKCS#12 identity was not loaded", where="identity.file")
-    file = materials.pkcs12
+    # load_materials opened it, or said why not, and then nothing is built.
+    file = cast("Pkcs12File", materials.pkcs12)
     sha256 = file.identity.certificate.sha256
     name = names.by_type(Pkcs12Payload.TYPE, "identity", identity.uuid, sha256)
     return Pkcs12Payload(

@@ -61,6 +61,10 @@ class TemplateError(MdmprofileError):
     """A template in a configuration value cannot be rendered."""
 
 
+class UnfilledError(TemplateError):
+    """A template needs a variable that nobody gave."""
+
+
 class SecretError(MdmprofileError):
     """A secret cannot be fetched from its file, variable, command or prompt."""
 

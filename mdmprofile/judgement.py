@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -73,6 +73,10 @@ def judge_removal(profile: ProfileSettings, *, now: datetime) -> Iterable[Findin
     ):
         if moment is not None and moment <= now:
             yield finding("profile.date-past", f"{name} {day(moment)} has passed", where=f"profile.{name}")
+    if profile.duration_until_removal == timedelta():
+        yield finding(
+            "profile.date-past", "the profile would remove itself at once", where="profile.duration_until_removal"
+        )
     gone = [profile.removal_date] if profile.removal_date else []
     if profile.duration_until_removal is not None:
         gone.append(shift(now, profile.duration_until_removal))

@@ -11,8 +11,9 @@ from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
 from mdmprofile.config import EnrollmentConfig, SigningSettings
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
 from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
-from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError
-from mdmprofile.inputs import read_file
+from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, collect
+from mdmprofile.inputs import MAX_PROFILE, read_file
+from mdmprofile.profile import Profile
 from mdmprofile.secret import Prompt, SecretSource
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class Materials:
     signer: Identity | None
     signer_certificate: Certificate | None
     signing_chain: tuple[Certificate, ...]
+    replaced: Profile | None
     errors: tuple[MdmprofileError, ...]
 
 
@@ -80,6 +82,7 @@ class _Loader:
         """What ``opener`` makes of the file with its password, and that password; asks where none is configured."""
         password = self.secret(source)
         if source is not None and password is None:
+            self.attempt(lambda: read_file(file))
             return None, None
         try:
             return opener(_bytes(password)), password
@@ -122,20 +125,21 @@ def load_materials(config: EnrollmentConfig, *, prompt: Prompt | None = None, pr
         signer=signer,
         signer_certificate=signer_certificate,
         signing_chain=signing_chain,
-        errors=tuple(dict.fromkeys(load.errors)),
+        replaced=_replaced(config.profile.replaces, load) if private else None,
+        errors=tuple({str(each): each for each in load.errors}.values()),
     )
 
 
 def load_signer(settings: SigningSettings, *, prompt: Prompt | None = None) -> Identity:
     """The signer alone, with the certificates of its chain files.
 
-    Raises the first error that stands in the way.
+    Raises every error that stands in the way.
     """
     load = _Loader(prompt)
     signer = _signer(settings, load, private=True)
     chain = load.certificates(settings.chain)
-    if load.errors or signer is None:
-        raise load.errors[0]
+    if signer is None or load.errors:
+        raise collect(load.errors)
     return Identity(signer.certificate, signer.key, (*signer.chain, *chain))
 
 
@@ -164,6 +168,15 @@ def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identi
     return Identity(chosen.certificate, key, tuple(each for each in certificates if each != chosen.certificate))
 
 
+def _replaced(path: Path | None, load: _Loader) -> Profile | None:
+    if path is None:
+        return None
+    from mdmprofile.reader import open_profile  # noqa: PLC0415 - slow to import, needed for replacements only
+
+    opened = load.attempt(lambda: open_profile(read_file(path, limit=MAX_PROFILE), source=str(path)))
+    return opened.profile if opened else None
+
+
 def _push(path: Path | None, load: _Loader) -> Certificate | None:
     found = load.certificates([path] if path else [])
     topical = (each for each in found if each.push_topic.startswith(PUSH_TOPIC_PREFIX))
@@ -180,14 +193,14 @@ def _scep_ca(path: Path | None, load: _Loader) -> Certificate | None:
 
 
 def _pkcs12(settings: Pkcs12Settings, load: _Loader) -> Pkcs12File | None:
-    data = load.attempt(lambda: read_file(settings.file))
-    if data is None:
-        return None
-    source = str(settings.file)
-    identity, password = load.unlocked(
-        lambda given: load_pkcs12(data, source=source, password=given), settings.password, settings.file
-    )
-    return None if identity is None else Pkcs12File(data, identity, password, settings.file.name)
+    file = settings.file
+
+    def opened(password: bytes | None) -> tuple[bytes, Identity]:
+        data = read_file(file)
+        return data, load_pkcs12(data, source=str(file), password=password)
+
+    found, password = load.unlocked(opened, settings.password, file)
+    return None if found is None else Pkcs12File(*found, password, file.name)
 
 
 def _bytes(password: str | None) -> bytes | None:

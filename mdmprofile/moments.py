@@ -85,6 +85,8 @@ def spoken(duration: timedelta) -> str:
         count, unit = duration.days, "day"
     elif abs(duration) >= timedelta(hours=1):
         count, unit = int(duration.total_seconds() // 3600), "hour"
-    else:
+    elif abs(duration) >= timedelta(minutes=1):
         count, unit = int(duration.total_seconds() // 60), "minute"
+    else:
+        count, unit = int(duration.total_seconds()), "second"
     return f"{count} {unit}" if abs(count) == 1 else f"{count} {unit}s"

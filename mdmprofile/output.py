@@ -125,3 +125,5 @@ def _explained(path: Path) -> Iterator[None]:
         raise OutputError("its directory does not exist", where=str(path), hint="make it first") from None
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=str(path)) from None
+    except ValueError:
+        raise OutputError("is not a path that can exist", where=str(path)) from None

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mdmprofile.errors import SecretError
+from mdmprofile.errors import InputError, SecretError
 from mdmprofile.inputs import MAX_SECRET, read_file
 
 COMMAND_SECONDS = 60
@@ -32,61 +32,78 @@ class SecretSource:
         Raises ``SecretError`` that names the key and the source, never the value.
         """
         if self.kind == "value":
-            return str(self.place)
+            return self._checked(str(self.place), "value")
         if self.kind == "env":
             return self._from_environment(str(self.place))
         if self.kind == "file":
-            return self._text(read_file(Path(str(self.place)), limit=MAX_SECRET), f"file {self.place}")
+            return self._from_file(Path(str(self.place)))
         if self.kind == "command" and isinstance(self.place, tuple):
             return self._from_command(self.place)
         if prompt is None:
             raise SecretError(
-                "would be asked for, but nobody can answer here",
-                where=self.key,
-                hint="use file, env or command",
+                "would be asked for, but nobody can answer here", where=self.key, hint="use file, env or command"
             )
-        return prompt(str(self.place))
+        return self._checked(prompt(str(self.place)), "answer")
 
     def _from_environment(self, name: str) -> str:
         value = os.environ.get(name)
         if value is None:
             raise SecretError(
-                f"the environment variable {name} is not set",
-                where=self.key,
-                hint=f"export {name}, or use file",
+                f"the environment variable {name} is not set", where=self.key, hint=f"export {name}, or use file"
             )
-        return value
+        return self._checked(value, f"environment variable {name}")
+
+    def _from_file(self, path: Path) -> str:
+        try:
+            data = read_file(path, limit=MAX_SECRET)
+        except InputError as error:
+            raise SecretError(f"{path}: {error.message}", where=self.key, hint=error.hint) from None
+        return self._text(data, f"file {path}")
 
     def _from_command(self, command: tuple[str, ...]) -> str:
         """Run the command without a shell; its standard error goes to the user, its output is the secret."""
         import subprocess  # noqa: PLC0415 - few secrets come from a command
-        import tempfile  # noqa: PLC0415
+        import threading  # noqa: PLC0415
 
         try:
-            with tempfile.TemporaryFile() as output:
-                subprocess.run(command, check=True, stdout=output, stdin=subprocess.DEVNULL, timeout=COMMAND_SECONDS)
-                output.seek(0)
-                data = output.read(MAX_SECRET + 1)
-        except subprocess.TimeoutExpired:
-            raise SecretError(
-                f"the command {command[0]} gave no answer in {COMMAND_SECONDS} seconds", where=self.key
-            ) from None
-        except subprocess.CalledProcessError as error:
-            raise SecretError(
-                f"the command {command[0]} failed with status {error.returncode}", where=self.key
-            ) from None
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         except (OSError, ValueError) as error:
-            raise SecretError(f"the command {command[0]} cannot be run: {error}", where=self.key) from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SecretError(f"the command {command[0]} cannot be run: {reason}", where=self.key) from None
+        timed_out = threading.Event()
+        timer = threading.Timer(COMMAND_SECONDS, lambda: (timed_out.set(), process.kill()))
+        timer.daemon = True
+        timer.start()
+        try:
+            data = process.stdout.read(MAX_SECRET + 1) if process.stdout else b""
+            if len(data) > MAX_SECRET:
+                process.kill()
+            process.communicate()
+            status = process.returncode
+        finally:
+            timer.cancel()
+            process.kill()
+        if timed_out.is_set():
+            raise SecretError(f"the command {command[0]} gave no answer in {COMMAND_SECONDS} seconds", where=self.key)
+        if len(data) <= MAX_SECRET and status:
+            raise SecretError(f"the command {command[0]} failed with status {status}", where=self.key)
         return self._text(data, f"output of {command[0]}")
 
     def _text(self, data: bytes, origin: str) -> str:
         if len(data) > MAX_SECRET:
             raise SecretError(f"the {origin} is larger than {MAX_SECRET // 1024} KiB", where=self.key)
         try:
-            text = data.decode("utf-8")
+            text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise SecretError(f"the {origin} is not UTF-8 text", where=self.key) from None
-        text = text.removesuffix("\n").removesuffix("\r")
+        return self._checked(text.removesuffix("\n").removesuffix("\r"), origin)
+
+    def _checked(self, text: str, origin: str) -> str:
+        """The text, unless it is empty or the environment held bytes that are no UTF-8."""
         if not text:
             raise SecretError(f"the {origin} is empty", where=self.key)
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise SecretError(f"the {origin} is not UTF-8 text", where=self.key) from None
         return text

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from mdmprofile.errors import ConfigError, MdmprofileError, TemplateError
+from mdmprofile.errors import ConfigError, MdmprofileError, TemplateError, UnfilledError
 from mdmprofile.moments import as_utc, parse_duration, parse_moment
 from mdmprofile.secret import SecretSource
 from mdmprofile.templating import Render
@@ -22,9 +22,10 @@ _UUID = r"[0-9A-Za-z]{8}(-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}"
 class Context:
     """What the tables of one config share: where paths start, how templates are filled, what went wrong."""
 
-    def __init__(self, base: Path, render: Render) -> None:
+    def __init__(self, base: Path, render: Render, *, lenient: bool = False) -> None:
         self.base = base
         self.render = render
+        self.lenient = lenient
         self.problems: list[MdmprofileError] = []
 
     def problem(self, where: str, message: str, hint: str = "") -> None:
@@ -62,17 +63,28 @@ class Table:
             return default
         try:
             return convert(self.values[name], self.context)
+        except UnfilledError as error:
+            if not self.context.lenient:
+                self.context.problem(self.where(name), error.message, error.hint)
         except TemplateError as error:
             self.context.problem(self.where(name), error.message, error.hint)
+        except OverflowError:
+            self.context.problem(self.where(name), "is beyond the calendar")
         except (ValueError, TypeError) as error:
             self.context.problem(self.where(name), str(error))
         return default
 
     def require(self, name: str, convert: Convert[T], hint: str) -> T:
-        """The converted value of a key that must be there; its absence is one more problem."""
+        """The converted value of a key that must be there; its absence is one more problem.
+
+        A lenient reading keeps the text of a template that nobody can fill yet.
+        """
         if name not in self.values:
             self.context.problem(self.where(name), "is missing", hint)
-        return cast("T", self.take(name, convert, None))
+        found = self.take(name, convert, None)
+        if found is None and self.context.lenient and isinstance(self.values.get(name), str):
+            return cast("T", Path(self.values[name]) if convert is path else self.values[name])
+        return cast("T", found)
 
     def table(self, name: str) -> Table:
         """A table inside this one, empty when absent."""
@@ -147,6 +159,8 @@ def moment(value: Any, context: Context) -> datetime:  # noqa: ANN401
     """A date or date-time, TOML's own or ISO 8601 text; aware UTC."""
     if isinstance(value, datetime | date):
         return as_utc(value)
+    if not isinstance(value, str):
+        raise TypeError(f"must be a date such as 2027-06-01, not {_kind(value)}")
     return parse_moment(text(value, context))
 
 
@@ -166,8 +180,17 @@ def several(convert: Convert[T]) -> Convert[tuple[T, ...]]:
     """A list of values, or one value alone."""
 
     def convert_all(value: Any, context: Context) -> tuple[T, ...]:  # noqa: ANN401
-        values = value if isinstance(value, list | tuple) else [value]
-        return tuple(convert(each, context) for each in values)
+        if not isinstance(value, list | tuple):
+            return (convert(value, context),)
+        found, mistakes = [], []
+        for number, each in enumerate(value, 1):
+            try:
+                found.append(convert(each, context))
+            except (ValueError, TypeError) as error:
+                mistakes.append(f"item {number} {error}")
+        if mistakes:
+            raise ValueError("; ".join(mistakes))
+        return tuple(found)
 
     return convert_all
 
@@ -176,15 +199,19 @@ def one_of(choices: Mapping[str, T]) -> Convert[T]:
     """One of some words, told apart without case; the error names the nearest."""
 
     def convert(value: Any, context: Context) -> T:  # noqa: ANN401
-        given = text(value, context)
-        by_fold = {name.casefold(): result for name, result in choices.items()}
-        if given.casefold() in by_fold:
-            return by_fold[given.casefold()]
-        near = nearest(given, choices)
-        advice = f"did you mean {near!r}?" if near else f"use one of {', '.join(choices)}"
-        raise ValueError(f"{given!r} is not known here; {advice}")
+        return choose(text(value, context), choices)
 
     return convert
+
+
+def choose(given: str, choices: Mapping[str, T]) -> T:
+    """What the word stands for, told apart without case; raises ``ValueError`` that names the nearest."""
+    by_fold = {name.casefold(): result for name, result in choices.items()}
+    if given.casefold() in by_fold:
+        return by_fold[given.casefold()]
+    near = nearest(given, choices)
+    advice = f"did you mean {near!r}?" if near else f"use one of {', '.join(choices)}"
+    raise ValueError(f"{given!r} is not known here; {advice}")
 
 
 def uuid_text(value: Any, context: Context) -> str:  # noqa: ANN401
@@ -200,7 +227,7 @@ def secret(key: str) -> Convert[SecretSource]:
 
     def convert(value: Any, context: Context) -> SecretSource:  # noqa: ANN401
         if isinstance(value, str):
-            return SecretSource("value", text(value, context), key)
+            return SecretSource("value", _literal(value, context), key)
         forms = "text or a table with one of env, file, command or prompt"
         if not isinstance(value, Mapping) or len(value) != 1:
             raise TypeError(f"must be {forms}")
@@ -220,6 +247,18 @@ def secret(key: str) -> Convert[SecretSource]:
     return convert
 
 
+def _literal(value: str, context: Context) -> str:
+    """A secret written into the config; a template's own error would quote it."""
+    try:
+        return text(value, context)
+    except UnfilledError:
+        if context.lenient:
+            raise
+    except TemplateError:
+        pass
+    raise ValueError("holds a template that cannot be filled; put a secret that has braces into a file")
+
+
 def _kind(value: object) -> str:
-    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    names = {bool: "a boolean", int: "a number", float: "a fraction", list: "a list", dict: "a table"}
     return names.get(type(value), "a date" if isinstance(value, date) else type(value).__name__)

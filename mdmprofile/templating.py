@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mdmprofile.errors import TemplateError
+from mdmprofile.errors import TemplateError, UnfilledError
 
 Variables = Mapping[str, Any]
 Render = Callable[[str], str]
@@ -16,26 +16,31 @@ _MARKS = ("{{", "{%", "{#")
 MAX_LENGTH = 64 * 1024
 
 
-def renderer(variables: Variables, *, lenient: bool = False) -> Render:
+def renderer(variables: Variables) -> Render:
     """A function that fills the templates in a string.
 
-    With ``lenient`` a string whose variables are not known stays as it is, for judging a config whose values
-    come from a device table later. Raises ``TemplateError`` when the string cannot be filled.
+    It raises ``UnfilledError`` when a variable is not known, and ``TemplateError`` for a template that is wrong.
     """
 
     def render(text: str) -> str:
         # Jinja2 is slow to import and most configs have no template.
-        return _render(text, variables, lenient) if any(mark in text for mark in _MARKS) else text
+        return _render(text, variables) if any(mark in text for mark in _MARKS) else text
 
     return render
 
 
-def _render(text: str, variables: Variables, lenient: bool) -> str:
+def _render(text: str, variables: Variables) -> str:
     import jinja2  # noqa: PLC0415 - only where a template is
     from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
 
     class Environment(ImmutableSandboxedEnvironment):
         """Multiplication and powers make values of any size out of a few characters."""
+
+        # Without this, a variable called items or copy would be the method of the dictionary it is in.
+        def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401
+            if not isinstance(obj, Mapping):
+                return super().getattr(obj, attribute)
+            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
 
         intercepted_binops = frozenset({"*", "**"})
 
@@ -47,11 +52,11 @@ def _render(text: str, variables: Variables, lenient: bool) -> str:
     try:
         filled = environment.from_string(text).render(variables)
     except jinja2.UndefinedError as error:
-        if lenient:
-            return text
-        raise TemplateError(f"a variable is not known: {error.message}", hint="give it with --var NAME=VALUE") from None
+        raise UnfilledError(f"a variable is not known: {error.message}", hint="give it with --var NAME=VALUE") from None
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"the template is malformed: {error.message}") from None
+    except jinja2.TemplateRuntimeError as error:
+        raise TemplateError(f"the template is refused: {error.message}") from None
     except Exception as error:  # noqa: BLE001 - a template can raise anything Python can
         raise TemplateError(f"the template fails: {type(error).__name__}") from None
     if len(filled) > MAX_LENGTH:

@@ -23,7 +23,8 @@ def parse_subject(text: str) -> Subject:
     separator = "/" if text.startswith("/") else ","
     body = text.removeprefix("/")
     pairs = []
-    for part in re.split(rf"(?<!\\){separator}", body):
+    # A separator inside a template belongs to the template.
+    for part in re.split(rf"(?<!\\){separator}(?![^{{}}]*}}}})", body):
         name, equals, value = part.strip().partition("=")
         if not equals or not value.strip():
             raise ValueError(f"{part.strip()!r} is not TYPE=value; write a subject as CN=device,O=Example")
