@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Artifact": "build",
-    "BuildResult": "build",
+    "Artifact": "builder",
+    "BuildResult": "builder",
     "Certificate": "certificates",
     "EnrollmentConfig": "config",
     "Finding": "findings",
@@ -22,7 +22,7 @@ _PUBLIC = {
     "Severity": "findings",
     "TrustChain": "chain",
     "arrange": "chain",
-    "build": "build",
+    "build": "builder",
     "load_certificates": "containers",
     "load_config": "config",
     "open_profile": "reader",
@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from mdmprofile.build import Artifact, BuildResult, build
+    from mdmprofile.builder import Artifact, BuildResult, build
     from mdmprofile.certificates import Certificate, Identity
     from mdmprofile.chain import TrustChain, arrange
     from mdmprofile.config import EnrollmentConfig, load_config
@@ -58,13 +58,14 @@ if TYPE_CHECKING:
     from mdmprofile.profile import Profile
     from mdmprofile.reader import open_profile
 
+if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that exists
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be anything
-    module = _PUBLIC.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415 - only when a public name is first used
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module attribute can be anything
+        module = _PUBLIC.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # noqa: PLC0415 - only when a public name is first used
 
-    value = getattr(import_module(f"{__name__}.{module}"), name)
-    globals()[name] = value
-    return value
+        value = getattr(import_module(f"{__name__}.{module}"), name)
+        globals()[name] = value
+        return value

@@ -41,6 +41,14 @@ class TrustChain(NamedTuple):
         return self.roots + self.intermediates
 
 
+def server_leaves(servers: Sequence[Certificate]) -> tuple[Certificate, ...]:
+    """The server's own certificates: those that are no CA, else the first.
+
+    A self-signed certificate that tools made with CA:TRUE is a server's own all the same.
+    """
+    return tuple(each for each in servers if not each.is_ca) or tuple(servers[:1])
+
+
 class IssuerGraph:
     """Who issued whom among a set of CA certificates: names match and the signature verifies."""
 
@@ -78,7 +86,8 @@ class IssuerGraph:
 
     def reaches_root(self, certificate: Certificate) -> bool:
         """Whether a path leads from this certificate to a root of the set, or it is one."""
-        return role_of(certificate) == ROOT or any(role_of(each) == ROOT for each in self.ancestors(certificate))
+        at_hand = (certificate,) if certificate in self.authorities else ()
+        return any(role_of(each) == ROOT for each in (*at_hand, *self.ancestors(certificate)))
 
     def paths(self, leaf: Certificate) -> tuple[tuple[Certificate, ...], ...]:
         """Every path from ``leaf`` up to a root: leaf first, root last; at most 64 of at most 12 steps."""
@@ -220,7 +229,7 @@ def _depth_below(graph: IssuerGraph, top: Certificate) -> int:
 
 
 def _completeness(graph: IssuerGraph, servers: Sequence[Certificate], where: str) -> Iterable[Finding]:
-    leaves = [each for each in servers if not each.is_ca]
+    leaves = server_leaves(servers)
     served = IssuerGraph([*graph.authorities, *(each for each in servers if each.is_ca)])
     if not graph.authorities:
         yield finding(
@@ -232,7 +241,7 @@ def _completeness(graph: IssuerGraph, servers: Sequence[Certificate], where: str
         return
     on_path: dict[Certificate, None] = {}
     for leaf in leaves:
-        on_path.update(graph.ancestors(leaf))
+        on_path |= {leaf: None} | graph.ancestors(leaf)
         if not graph.reaches_root(leaf):
             yield _incomplete(graph, leaf, served, where)
     if not leaves:

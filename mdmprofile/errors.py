@@ -89,9 +89,12 @@ class SignatureFormatError(MdmprofileError):
     """Bytes that should be CMS SignedData are not."""
 
 
+def flatten(errors: Iterable[MdmprofileError]) -> list[MdmprofileError]:
+    """Every single error, without the groups they came in."""
+    return [one for each in errors for one in (each.errors if isinstance(each, Problems) else (each,))]
+
+
 def collect(errors: Iterable[MdmprofileError]) -> MdmprofileError:
     """One error that stands for all of them: the error itself when there is only one."""
-    flat: list[MdmprofileError] = []
-    for error in errors:
-        flat.extend(error.errors if isinstance(error, Problems) else [error])
+    flat = flatten(errors)
     return flat[0] if len(flat) == 1 else Problems(flat)

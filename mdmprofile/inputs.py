@@ -24,6 +24,8 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
     """
     where = "standard input" if path == STDIN else str(path)
     try:
+        if path == STDIN and sys.stdin is None:
+            raise InputError("is closed", where=where)
         if path == STDIN:
             data = sys.stdin.buffer.read(limit + 1)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate
-from mdmprofile.chain import LEAF, role_of
+from mdmprofile.chain import INTERMEDIATE, LEAF, role_of, server_leaves
 from mdmprofile.config import EnrollmentConfig
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
 from mdmprofile.materials import Materials
@@ -14,18 +14,24 @@ from mdmprofile.moments import shift, spoken
 from mdmprofile.plan import Watched, watch
 
 
-def watched_by_config(config: EnrollmentConfig, materials: Materials, *, now: datetime) -> tuple[Watched, ...]:
-    """Everything that ends among what a config names; a SCEP or ACME identity begins at ``now``."""
+def watched_by_config(
+    config: EnrollmentConfig, materials: Materials, *, now: datetime, enrollment: bool = True
+) -> tuple[Watched, ...]:
+    """Everything that ends among what a config names; a SCEP or ACME identity begins at ``now``.
+
+    Without ``enrollment``, only what the trust profile and the documents depend on.
+    """
     found = []
     if not config.trust.public:
         found += by_role(materials.trust)
-    found += [watch(each, LEAF, each.source) for each in materials.servers if not each.is_ca]
+    found += [watch(each, LEAF, each.source) for each in server_leaves(materials.servers)]
     found += [watch(each, "pinned", each.source) for each in (*materials.pinned, *materials.checkin_pinned)]
-    found.append(_identity(config, materials, now))
+    if enrollment:
+        found.append(_identity(config, materials, now))
     if materials.signer_certificate is not None:
         found.append(watch(materials.signer_certificate, "signer", materials.signer_certificate.source))
     chain = (*materials.signing_chain, *(materials.signer.chain if materials.signer else ()))
-    found += by_role(each for each in chain if each.is_ca)
+    found += by_role(each for each in chain if role_of(each) == INTERMEDIATE)
     if materials.push is not None:
         found.append(watch(materials.push, "push", materials.push.source))
     return without_repeats(found)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from mdmprofile.chain import IssuerGraph
+from mdmprofile.chain import IssuerGraph, server_leaves
 from mdmprofile.config import ProfileSettings, ServerSettings, TrustSettings
 from mdmprofile.config_identity import IdentitySettings, Pkcs12Settings
 from mdmprofile.findings import Finding, finding
@@ -90,12 +90,12 @@ def judge_removal(profile: ProfileSettings, *, now: datetime) -> Iterable[Findin
 
 def judge_public(trust: TrustSettings, materials: Materials) -> Iterable[Finding]:
     """With public trust, the server's certificate leads to a public root."""
-    leaves = [each for each in materials.servers if not each.is_ca]
+    leaves = server_leaves(materials.servers)
     if not trust.public or not leaves:
         return
     from mdmprofile.public import public_roots  # noqa: PLC0415 - only with public trust
 
-    graph = IssuerGraph((*public_roots(), *(each for each in materials.servers if each.is_ca)))
+    graph = IssuerGraph((*public_roots(), *(each for each in materials.servers if each.is_ca and each not in leaves)))
     for leaf in leaves:
         if not graph.reaches_root(leaf):
             yield finding(

@@ -97,14 +97,17 @@ class _Loader:
             return None, None
 
 
-def load_materials(config: EnrollmentConfig, *, prompt: Prompt | None = None, private: bool = True) -> Materials:
+def load_materials(
+    config: EnrollmentConfig, *, prompt: Prompt | None = None, private: bool = True, enrollment: bool = True
+) -> Materials:
     """Read every file that the config names.
 
     Without ``private``, keys and secrets that are not needed to judge dates are left alone: the signer's key, the
-    challenge, the removal password.
+    challenge, the removal password. Without ``enrollment``, so is everything that only the enrollment profile needs.
     """
     load = _Loader(prompt)
-    identity = config.identity
+    identity = config.identity if enrollment else None
+    secrets = private and enrollment
     signing = config.signing
     trust = load.certificates(config.trust.certificates)
     signing_chain = load.certificates(signing.chain) if signing else ()
@@ -115,13 +118,13 @@ def load_materials(config: EnrollmentConfig, *, prompt: Prompt | None = None, pr
     return Materials(
         trust=trust,
         servers=load.certificates(config.trust.server_certificate),
-        push=_push(config.server.push_certificate, load),
-        pinned=load.certificates(config.server.url_pinning_certificates),
-        checkin_pinned=load.certificates(config.server.checkin_url_pinning_certificates),
+        push=_push(config.server.push_certificate if enrollment else None, load),
+        pinned=load.certificates(config.server.url_pinning_certificates if enrollment else ()),
+        checkin_pinned=load.certificates(config.server.checkin_url_pinning_certificates if enrollment else ()),
         scep_ca=_scep_ca(identity.ca_certificate, load) if isinstance(identity, ScepSettings) else None,
         pkcs12=_pkcs12(identity, load) if isinstance(identity, Pkcs12Settings) else None,
-        challenge=load.secret(identity.challenge) if private and isinstance(identity, ScepSettings) else None,
-        removal_password=load.secret(config.profile.removal_password) if private else None,
+        challenge=load.secret(identity.challenge) if secrets and isinstance(identity, ScepSettings) else None,
+        removal_password=load.secret(config.profile.removal_password) if secrets else None,
         signer=signer,
         signer_certificate=signer_certificate,
         signing_chain=signing_chain,

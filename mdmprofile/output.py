@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mdmprofile.errors import OutputError
+from mdmprofile.errors import OutputError, collect
 
 STDOUT = Path("-")
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would turn line feeds into CRLF
@@ -37,7 +37,7 @@ def write_all(files: Sequence[Pending]) -> None:
             if _is_special(each.path):
                 _write_through(each)
             else:
-                waiting.append((_write_beside(each), each.path.resolve()))
+                waiting.append(_write_beside(each))
         while waiting:
             temporary, target = waiting[0]
             with _explained(target):
@@ -59,6 +59,8 @@ def write_one(path: Path, data: bytes, *, private: bool = False) -> None:
 
 def write_stdout(data: bytes) -> None:
     """Write bytes to standard output. Raises ``OutputError``, and ``BrokenPipeError`` when nobody reads on."""
+    if sys.stdout is None:
+        raise OutputError("is closed", where="standard output")
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -75,19 +77,23 @@ def make_directory(path: Path) -> None:
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
-    """Raise ``OutputError`` for the first path that is there already."""
-    for path in paths:
-        if os.path.lexists(path):
-            raise OutputError("is there already", where=str(path), hint="use --force to overwrite it")
+    """Raise an error that names every path that is there already."""
+    there = [path for path in paths if os.path.lexists(path)]
+    if there:
+        hint = "use --force to overwrite it"
+        raise collect(OutputError("is there already", where=str(path), hint=hint) for path in there)
 
 
-def _write_beside(file: Pending) -> Path:
-    """Write to a new file in the target's directory, where moving it into place cannot cross devices."""
-    target = file.path.resolve()
+def _write_beside(file: Pending) -> tuple[Path, Path]:
+    """Write to a new file in the target's directory, where moving it into place cannot cross devices.
+
+    Returns the new file and the target, links followed.
+    """
     with _explained(file.path):
+        target = file.path.resolve()
         if target.is_dir():
             raise IsADirectoryError(0, "is a directory where a file belongs")
-        temporary = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}.new")
+        temporary = target.with_name(f".mdmprofile-{os.urandom(8).hex()}.new")
         # The mode is set on creation: a secret is never readable by others, not even for a moment.
         descriptor = os.open(
             temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600 if file.private else 0o666
@@ -97,10 +103,12 @@ def _write_beside(file: Pending) -> Path:
                 stream.write(file.data)
                 stream.flush()
                 os.fsync(stream.fileno())
+            if not file.private and target.exists():
+                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
         except BaseException:
             temporary.unlink()
             raise
-        return temporary
+        return temporary, target
 
 
 def _is_special(path: Path) -> bool:
@@ -121,9 +129,12 @@ def _write_through(file: Pending) -> None:
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileExistsError:
+        raise OutputError("is a file where a directory belongs", where=str(path)) from None
     except FileNotFoundError:
         raise OutputError("its directory does not exist", where=str(path), hint="make it first") from None
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=str(path)) from None
-    except ValueError:
+    except (ValueError, RuntimeError):
+        # A zero byte in the name, or links in a circle.
         raise OutputError("is not a path that can exist", where=str(path)) from None

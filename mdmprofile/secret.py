@@ -71,7 +71,12 @@ class SecretSource:
             reason = error.strerror if isinstance(error, OSError) else error
             raise SecretError(f"the command {command[0]} cannot be run: {reason}", where=self.key) from None
         timed_out = threading.Event()
-        timer = threading.Timer(COMMAND_SECONDS, lambda: (timed_out.set(), process.kill()))
+
+        def give_up() -> None:
+            timed_out.set()
+            process.kill()
+
+        timer = threading.Timer(COMMAND_SECONDS, give_up)
         timer.daemon = True
         timer.start()
         try:

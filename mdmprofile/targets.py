@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mdmprofile.build import thresholds_of
+from mdmprofile.builder import thresholds_of
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import LEAF
 from mdmprofile.cms.verify import is_signed, verify

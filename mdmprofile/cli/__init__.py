@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import itertools
 import sys
 import warnings
 from collections.abc import Sequence
@@ -18,14 +20,14 @@ FAILED = 3
 # Module and one-line help stand here, so that --help and --version load no command.
 COMMANDS = {
     "build": ("build", "Build the enrollment profile and the documents beside it."),
-    "check": ("check", "Judge the dates of everything in profiles, certificates and configs."),
-    "completion": ("completion", "Print the shell completion script."),
+    "check": ("check", "Judge the dates of everything in profiles, certificate files, directories and configs."),
+    "completion": ("completion", "Print the completion script of a shell."),
     "init": ("init", "Write a commented enroll.toml to start from."),
-    "rules": ("rules", "List every rule with its severity and source."),
-    "sign": ("sign", "Sign a profile."),
+    "rules": ("rules", "List every rule: its id, severity, what it is about, and where it is written."),
+    "sign": ("sign", "Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER."),
     "trust": ("trust", "Build only the trust profile and the service documents."),
-    "unsign": ("unsign", "Take the profile out of its signature."),
-    "verify": ("verify", "Tell who signed a profile, and whether to trust them."),
+    "unsign": ("unsign", "Take the profile out of its signature, byte for byte as it was signed."),
+    "verify": ("verify", "Tell who signed a profile, whether it was changed since, and whether to trust the signer."),
 }
 
 
@@ -65,7 +67,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", prog_name="mdmprofile")
 def group() -> None:
-    r"""Build Apple MDM enrollment profiles that work, and hear about it before they stop working.
+    """Build Apple MDM enrollment profiles that work, and hear about it before they stop working.
 
     \b
     Example:
@@ -79,14 +81,25 @@ def group() -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; every error becomes one line on standard error."""
-    from mdmprofile.errors import MdmprofileError  # noqa: PLC0415 - not needed for --version
-
+    words = list(sys.argv[1:] if arguments is None else arguments)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     try:
-        result: Any = group.main(
-            list(arguments) if arguments is not None else None, prog_name="mdmprofile", standalone_mode=False
-        )
+        code = _attempt(words)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except OSError:
+        # Nobody reads what we have to say, not even that.
+        return _reader_gone()
+    return code
+
+
+def _attempt(words: list[str]) -> int:
+    from mdmprofile.errors import MdmprofileError, OutputError  # noqa: PLC0415 - not needed for --version
+
+    try:
+        result: Any = group.main(words, prog_name="mdmprofile", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         click.echo("mdmprofile: interrupted", err=True)
         return INTERRUPTED
@@ -95,17 +108,18 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
-        usage = f" (see {context.command_path} --help)" if context is not None else ""
-        _complain(f"{error.format_message()}{usage}")
-        return FAILED
-    except BrokenPipeError:
+        hint = f"see {context.command_path} --help" if context is not None else ""
+        return _report(MdmprofileError(error.format_message(), hint=hint), words)
+    except SystemExit:
+        # Click ends the process so when the reader of a pipe has left.
         return _reader_gone()
     except MdmprofileError as error:
-        _report(error)
-        return error.exit_code
-    except (Exception, RecursionError) as error:  # noqa: BLE001 - the last line of defence against a traceback
-        _complain(f"internal error ({type(error).__name__}); please report what you ran")
-        return FAILED
+        return _report(error, words)
+    except OSError as error:
+        return _report(OutputError(f"cannot be written: {error.strerror}", where="standard output"), words)
+    except Exception as error:  # noqa: BLE001 - the last line of defence against a traceback
+        message = f"internal error ({type(error).__name__}); please report what you ran"
+        return _report(MdmprofileError(message), words)
     return result if isinstance(result, int) else 0
 
 
@@ -114,22 +128,25 @@ def main() -> NoReturn:
     sys.exit(run())
 
 
-def _report(error: Any) -> None:  # noqa: ANN401 - an MdmprofileError, imported late
-    from mdmprofile.reports.model import flatten  # noqa: PLC0415 - only when something failed
+def _report(error: Any, words: list[str]) -> int:  # noqa: ANN401 - an MdmprofileError, imported late
+    """Say what went wrong, and give a script that asked for JSON an object to parse; returns the exit code."""
+    from mdmprofile.cli.complaints import complain, complain_in_json  # noqa: PLC0415 - only when something failed
+    from mdmprofile.errors import flatten  # noqa: PLC0415
 
     for each in flatten([error]):
-        _complain(str(each))
-
-
-def _complain(message: str) -> None:
-    from mdmprofile.cli.complaints import complain  # noqa: PLC0415 - only when something failed
-
-    complain(message)
+        complain(str(each))
+    if "--format=json" in words or ("--format", "json") in itertools.pairwise(words):
+        complain_in_json(error)
+    return int(error.exit_code)
 
 
 def _reader_gone() -> int:
     """Whoever read our output has left; Python must not complain about it again when it exits."""
     import os  # noqa: PLC0415 - only then
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(nowhere, stream.fileno())
     return FAILED

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mdmprofile.build import Artifact, BuildResult, build
+from mdmprofile.builder import Artifact, BuildResult, build
 from mdmprofile.cli.config_flags import CONFIG_OPTIONS, config_from
 from mdmprofile.cli.params import report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
@@ -31,7 +31,7 @@ def command(
     at: datetime | None,
     **flags: Any,  # noqa: ANN401 - one per config key
 ) -> int:
-    r"""Build the enrollment profile and the documents beside it.
+    """Build the enrollment profile and the documents beside it.
 
     Reads enroll.toml, lays the flags over it, and writes enroll.mobileconfig into the output directory; with
     trust_profile_url also trust.mobileconfig, MDMServiceConfig and dep_anchor_certs. When a finding is an error,

@@ -44,7 +44,7 @@ def command(
     critical: timedelta | None,
     at: datetime | None,
 ) -> int:
-    r"""Judge the dates of everything in profiles, certificate files, directories and configs.
+    """Judge the dates of everything in profiles, certificate files, directories and configs.
 
     Every certificate of every bundle counts, by its role: what is baked into the profile is held against the planned
     replacement, what is renewed elsewhere against --warn and --critical alone.

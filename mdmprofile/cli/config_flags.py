@@ -164,7 +164,7 @@ def parse_variables(pairs: tuple[str, ...]) -> dict[str, Any]:
             if not isinstance(below, dict):
                 raise click.UsageError(f"--var {name}: {part} has a value already")
             inner = below
-        if parts[-1] in inner:
-            raise click.UsageError(f"--var {name}: it has a value already")
+        if isinstance(inner.get(parts[-1]), dict):
+            raise click.UsageError(f"--var {name}: it has values below it already")
         inner[parts[-1]] = value
     return variables

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,7 +33,7 @@ _PLANNED = timedelta(days=180)
 @report_options("error")
 @with_session
 def command(session: Session, directory: Path, identity: str, demo: bool, force: bool) -> int:
-    r"""Write a commented enroll.toml to start from.
+    """Write a commented enroll.toml to start from.
 
     \b
     Example:
@@ -61,7 +62,7 @@ def command(session: Session, directory: Path, identity: str, demo: bool, force:
     for folder in sorted({each.path.parent for each in files}):
         make_directory(folder)
     write_all(files)
-    place = f"cd {directory} && " if directory != Path() else ""
+    place = f"cd {shlex.quote(str(directory))} && " if directory != Path() else ""
     lines = [f"wrote {each.path}" for each in files]
     lines.append(f"next: {place}mdmprofile build" if demo else f"next: edit enroll.toml, then {place}mdmprofile build")
     return session.finish(View(now=now, files=lines, extra={"files": [str(each.path) for each in files]}))

@@ -13,7 +13,7 @@ from mdmprofile.output import write_stdout
 @click.command("rules")
 @click.option("--format", "report_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(report_format: str) -> int:
-    r"""List every rule: its id, severity, what it is about, and where it is written.
+    """List every rule: its id, severity, what it is about, and where it is written.
 
     \b
     Example:

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import click
 
 from mdmprofile.cli.complaints import complain
-from mdmprofile.cli.params import right_now
-from mdmprofile.errors import MdmprofileError
+from mdmprofile.errors import OutputError, flatten
 from mdmprofile.findings import Severity, worst
 from mdmprofile.output import STDOUT, write_one
-from mdmprofile.reports.model import View, flatten
+from mdmprofile.reports.model import View
 from mdmprofile.secret import Prompt
 
 
@@ -70,6 +69,8 @@ class Session(NamedTuple):
 
     def _print(self, view: View, *, to_stderr: bool) -> None:
         stream = sys.stderr if to_stderr else sys.stdout
+        if stream is None:
+            raise OutputError("is closed", where="standard error" if to_stderr else "standard output")
         terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
         if self.colour == "always" or terminal:
             import shutil  # noqa: PLC0415
@@ -88,11 +89,7 @@ class Session(NamedTuple):
 
 
 def with_session(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Hand a command its ``Session`` instead of the shared options.
-
-    With ``--format json`` an error that stops the command is reported as JSON too, so that a script always gets an
-    object to parse.
-    """
+    """Hand a command its ``Session`` instead of the shared options."""
 
     @functools.wraps(function)
     def wrapped(
@@ -104,20 +101,14 @@ def with_session(function: Callable[..., Any]) -> Callable[..., Any]:
         verbose: bool,
         **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        session = Session(report_format, fail_on, colour, quiet, verbose)
-        try:
-            return function(session, *args, **options)
-        except MdmprofileError as error:
-            if report_format != "json":
-                raise
-            return session.finish(View(now=right_now(), errors=[error]))
+        return function(Session(report_format, fail_on, colour, quiet, verbose), *args, **options)
 
     return wrapped
 
 
 def ask() -> Prompt | None:
     """A prompt for secrets when a person sits at the terminal; it writes to standard error and hides the answer."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return None
 
     def prompt(question: str) -> str:

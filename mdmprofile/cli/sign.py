@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mdmprofile.build import judge_signing
+from mdmprofile.builder import judge_signing
 from mdmprofile.cli.config_flags import SIGNER_OPTIONS, overrides_of
 from mdmprofile.cli.params import AT, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
@@ -34,11 +34,11 @@ from mdmprofile.reports.model import View
 @report_options("error")
 @with_session
 def command(session: Session, file: Path, output: Path, at: datetime | None, **flags: Any) -> int:  # noqa: ANN401 - the signer's flags
-    r"""Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER.
+    """Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER.
 
     \b
     Example:
-      mdmprofile sign plain.mobileconfig -o signed.mobileconfig \
+      mdmprofile sign plain.mobileconfig -o signed.mobileconfig \\
         --signer signer.pem --signer-key signer.key --signer-chain intermediate.pem
       mdmprofile sign - -o - --signer-pkcs12 signer.p12 --signer-pkcs12-password-file pw < in > out
     """

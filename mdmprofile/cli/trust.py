@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mdmprofile.build import build_trust
+from mdmprofile.builder import build_trust
 from mdmprofile.cli.build import deliver
 from mdmprofile.cli.config_flags import CONFIG_OPTIONS, config_from
 from mdmprofile.cli.params import report_options, right_now
@@ -26,7 +26,7 @@ def command(
     at: datetime | None,
     **flags: Any,  # noqa: ANN401 - one per config key
 ) -> int:
-    r"""Build only the trust profile and the service documents.
+    """Build only the trust profile and the service documents.
 
     Writes trust.mobileconfig (the roots alone), dep_anchor_certs and, where a URL is set, MDMServiceConfig.
 

@@ -23,7 +23,7 @@ from mdmprofile.reports.model import View
 @report_options("error")
 @with_session
 def command(session: Session, file: Path, output: Path, force: bool) -> int:
-    r"""Take the profile out of its signature, byte for byte as it was signed.
+    """Take the profile out of its signature, byte for byte as it was signed.
 
     A profile whose signature is broken is not taken out unless --force says so.
 

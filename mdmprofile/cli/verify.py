@@ -34,7 +34,7 @@ from mdmprofile.reports.model import View
 @report_options("warning")
 @with_session
 def command(session: Session, file: Path, anchors: tuple[str, ...], at: datetime | None) -> int:
-    r"""Tell who signed a profile, whether it was changed since, and whether to trust the signer.
+    """Tell who signed a profile, whether it was changed since, and whether to trust the signer.
 
     Without --trust only the signature is judged.
 

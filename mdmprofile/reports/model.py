@@ -7,7 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mdmprofile.errors import MdmprofileError, Problems
+from mdmprofile.errors import MdmprofileError, flatten
 from mdmprofile.findings import Finding
 from mdmprofile.moments import stamp
 from mdmprofile.plan import Plan, Watched, days_left
@@ -35,9 +35,7 @@ def as_dict(view: View) -> dict[str, Any]:
         report["certificates"] = [
             certificate_dict(each, view.now) for each in view.watched if each.certificate is not None
         ]
-    if view.errors:
-        report["errors"] = [error_dict(each) for each in flatten(view.errors)]
-    return report | dict(view.extra)
+    return report | (errors_dict(view.errors) if view.errors else {}) | dict(view.extra)
 
 
 def certificate_dict(each: Watched, now: datetime) -> dict[str, Any]:
@@ -54,11 +52,6 @@ def certificate_dict(each: Watched, now: datetime) -> dict[str, Any]:
     }
 
 
-def error_dict(error: MdmprofileError) -> dict[str, str]:
-    """One error of the JSON report."""
-    return {"message": error.message, "where": error.where, "hint": error.hint}
-
-
-def flatten(errors: Sequence[MdmprofileError]) -> list[MdmprofileError]:
-    """Every single error, without the groups they came in."""
-    return [one for each in errors for one in (each.errors if isinstance(each, Problems) else (each,))]
+def errors_dict(errors: Sequence[MdmprofileError]) -> dict[str, Any]:
+    """The part of the JSON report that says what could not be done."""
+    return {"errors": [{"message": each.message, "where": each.where, "hint": each.hint} for each in flatten(errors)]}

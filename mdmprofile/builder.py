@@ -39,7 +39,11 @@ class Artifact:
 
 
 class BuildResult(NamedTuple):
-    """What a build made and what it found; ``artifacts`` is empty when a finding is an error."""
+    """What a build made and what it found; ``artifacts`` is empty when a finding is an error.
+
+    ``profile`` is the enrollment profile, or the trust profile where that alone was asked for; it is without keys when
+    public trust needs neither.
+    """
 
     artifacts: tuple[Artifact, ...]
     profile: Profile
@@ -64,14 +68,14 @@ def build_trust(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | Non
 
 
 def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, enrollment: bool) -> BuildResult:
-    materials = load_materials(config, prompt=prompt)
+    materials = load_materials(config, prompt=prompt, enrollment=enrollment)
     if materials.errors:
         raise collect(materials.errors)
     names, findings = _names(config, materials)
     chain = _chain(config, materials)
-    profile = enrollment_profile(config, chain, materials, names)
+    profile = enrollment_profile(config, chain, materials, names) if enrollment else None
     trust = trust_profile(config, chain, names) if _wants_trust(config, enrollment) else None
-    watched = watched_by_config(config, materials, now=now)
+    watched = watched_by_config(config, materials, now=now, enrollment=enrollment)
     thresholds = thresholds_of(config)
     available = (*materials.signing_chain, *materials.trust)
     signer = complete_chain(materials.signer, available) if materials.signer else None
@@ -79,16 +83,23 @@ def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, en
         *chain.findings,
         *judge_urls(config.trust),
         *judge_public(config.trust, materials),
-        *(judge_enrollment(profile) if enrollment else ()),
         *(judge_trust_profile(trust) if trust else ()),
-        *judge_topic(config.server, materials),
-        *judge_identity(config.identity, materials),
-        *judge_removal(config.profile, now=now),
+        *(_judge_enrollment(config, profile, materials, now) if profile else ()),
         *(_unsigned() if signer is None else judge_signing(signer, available)),
         *judge_dates(watched, thresholds, now=now, building=True),
     ]
-    artifacts = () if has_errors(findings) else tuple(_artifacts(config, chain, profile, trust, signer, enrollment))
-    return BuildResult(artifacts, profile, chain, by_severity(findings), make_plan(watched, thresholds), watched)
+    artifacts = () if has_errors(findings) else tuple(_artifacts(config, chain, profile, trust, signer))
+    plan = make_plan(watched, thresholds)
+    return BuildResult(artifacts, profile or trust or Profile({}), chain, by_severity(findings), plan, watched)
+
+
+def _judge_enrollment(
+    config: EnrollmentConfig, profile: Profile, materials: Materials, now: datetime
+) -> Iterable[Finding]:
+    yield from judge_enrollment(profile)
+    yield from judge_topic(config.server, materials)
+    yield from judge_identity(config.identity, materials)
+    yield from judge_removal(config.profile, now=now)
 
 
 def thresholds_of(config: EnrollmentConfig) -> Thresholds:
@@ -139,16 +150,15 @@ def judge_signing(signer: Identity, available: Sequence[Certificate]) -> tuple[F
 def _artifacts(
     config: EnrollmentConfig,
     chain: TrustChain,
-    profile: Profile,
+    profile: Profile | None,
     trust: Profile | None,
     signer: Identity | None,
-    enrollment: bool,
 ) -> Iterable[Artifact]:
     def made(kind: str, name: str, content: Profile, *, secret: bool) -> Artifact:
         plain = content.to_bytes()
         return Artifact(kind, name, sign(plain, signer) if signer else plain, signer is not None, secret)
 
-    if enrollment:
+    if profile is not None:
         # A private key, a challenge or an ACME client identifier; SCEP alone can be without one.
         secret = not isinstance(config.identity, ScepSettings) or config.identity.challenge is not None
         secret = secret or config.profile.removal_password is not None
@@ -157,6 +167,6 @@ def _artifacts(
         yield made("trust", "trust.mobileconfig", trust, secret=False)
     if config.trust.publishes:
         yield Artifact("service-config", "MDMServiceConfig", service_config(config.trust), False, False)
-    if config.trust.publishes or not enrollment:
+    if config.trust.publishes or profile is None:
         anchors = anchor_certificates(config.trust, chain)
         yield Artifact("anchor-certificates", "dep_anchor_certs", anchors, False, False)
