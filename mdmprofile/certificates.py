@@ -13,12 +13,20 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import NameOID
 
 from mdmprofile.errors import PARSER_ERRORS, CertificateError
 
 PUSH_TOPIC_PREFIX = "com.apple.mgmt."
-X509_ERRORS = (UnsupportedAlgorithm, *PARSER_ERRORS)
+X509_ERRORS = (
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    *PARSER_ERRORS,
+)
+# md2WithRSAEncryption and md4WithRSAEncryption (RFC 3279 section 2.2.1), which no library verifies any more.
+_ANCIENT = ("1.2.840.113549.1.1.2", "1.2.840.113549.1.1.3")
 
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -152,10 +160,7 @@ class Certificate:
         try:
             algorithm = self.parsed.signature_hash_algorithm
         except UnsupportedAlgorithm:
-            return self.parsed.signature_algorithm_oid in {
-                SignatureAlgorithmOID.RSA_WITH_MD5,
-                SignatureAlgorithmOID.RSA_WITH_SHA1,
-            }
+            return self.parsed.signature_algorithm_oid.dotted_string in _ANCIENT
         return isinstance(algorithm, hashes.SHA1 | hashes.MD5)
 
     def signed_by(self, issuer: Certificate) -> bool:
@@ -211,7 +216,8 @@ def _verify(key: object, subject: x509.Certificate) -> None:
     elif digest is None:
         raise InvalidSignature
     elif isinstance(key, rsa.RSAPublicKey):
-        parameters = subject.signature_algorithm_parameters
+        # There are none for MD5, which cryptography knows as a digest but not as a signature of today.
+        parameters = subject.signature_algorithm_parameters or padding.PKCS1v15()
         if not isinstance(parameters, padding.PSS | padding.PKCS1v15):
             raise InvalidSignature
         key.verify(subject.signature, subject.tbs_certificate_bytes, parameters, digest)

@@ -10,9 +10,8 @@ from mdmprofile.certificates import Certificate
 from mdmprofile.errors import CertificateError
 from mdmprofile.findings import Finding, finding
 
-MAX_CERTIFICATES = 1000
-MAX_PATHS = 64
-MAX_DEPTH = 12
+# Signatures to verify grow with the square of the CAs that share a name.
+MAX_CERTIFICATES = 300
 
 ROOT, INTERMEDIATE, LEAF = "root", "intermediate", "leaf"
 
@@ -89,35 +88,25 @@ class IssuerGraph:
         at_hand = (certificate,) if certificate in self.authorities else ()
         return any(role_of(each) == ROOT for each in (*at_hand, *self.ancestors(certificate)))
 
-    def paths(self, leaf: Certificate) -> tuple[tuple[Certificate, ...], ...]:
-        """Every path from ``leaf`` up to a root: leaf first, root last; at most 64 of at most 12 steps."""
-        complete: list[tuple[Certificate, ...]] = []
-        waiting: list[tuple[Certificate, ...]] = [(leaf,)]
-        steps = 0
-        while waiting and len(complete) < MAX_PATHS and steps < MAX_PATHS * MAX_DEPTH:
-            steps += 1
-            path = waiting.pop()
-            if role_of(path[-1]) == ROOT:
-                complete.append(path)
-            elif len(path) < MAX_DEPTH:
-                waiting.extend((*path, each) for each in self.issuers(path[-1]) if each not in path)
-        return tuple(complete)
-
     @cached_property
     def root_down(self) -> tuple[Certificate, ...]:
         """All CAs, an issuer before what it issued; ties by notAfter, then fingerprint.
 
-        CAs that signed each other in a circle have no such order; the one that ends first breaks the circle.
+        CAs that signed each other in a circle have no such order; the member that ends first breaks the circle.
         """
         remaining = sorted(self.authorities, key=lambda each: (each.not_after, each.sha256))
         ordered: list[Certificate] = []
         while remaining:
             left = set(remaining)
             free = [each for each in remaining if not left.intersection(self.issuers(each))]
-            layer = free or remaining[:1]
+            layer = free or [next(each for each in remaining if self._in_circle(each, left))]
             ordered.extend(layer)
             remaining = [each for each in remaining if each not in set(layer)]
         return tuple(ordered)
+
+    def _in_circle(self, certificate: Certificate, left: set[Certificate]) -> bool:
+        """Whether everything left above this CA also has it above itself, so that it is in a topmost circle."""
+        return all(certificate in self.ancestors(each) for each in self.ancestors(certificate) if each in left)
 
 
 def arrange(
@@ -140,7 +129,7 @@ def arrange(
     findings.extend(_leaf_in_trust(each, unique, where) for each in leaves)
     findings.extend(_bad_signatures(graph, [*graph.authorities, *servers], where))
     findings.extend(_constraints(graph, where))
-    findings.extend(_completeness(graph, servers, where))
+    findings.extend(_completeness(graph, servers, leaves, where))
     return TrustChain(
         roots=tuple(each for each in ordered if role_of(each) == ROOT),
         intermediates=tuple(each for each in ordered if role_of(each) == INTERMEDIATE),
@@ -163,7 +152,14 @@ def _duplicates(certificates: Sequence[Certificate], where: str) -> Iterable[Fin
 
 
 def _leaf_in_trust(leaf: Certificate, everything: Sequence[Certificate], where: str) -> Finding:
-    issued = next((each.name for each in everything if each != leaf and each.issuer_name == leaf.subject_name), None)
+    issued = next(
+        (
+            each.name
+            for each in everything
+            if each != leaf and each.issuer_name == leaf.subject_name and each.signed_by(leaf)
+        ),
+        None,
+    )
     if issued is not None:
         reason = "has no basicConstraints with CA:TRUE"
         return finding(
@@ -218,17 +214,26 @@ def _constraints(graph: IssuerGraph, where: str) -> Iterable[Finding]:
 
 
 def _depth_below(graph: IssuerGraph, top: Certificate) -> int:
-    """How many CAs, self-issued ones not counted (RFC 5280 section 4.2.1.9), follow below ``top`` at most."""
-    level, depth, seen = {top}, 0, {top}
-    while True:
-        level = {each for each in graph.authorities if each not in seen and level.intersection(graph.issuers(each))}
-        if not level:
-            return depth
-        seen |= level
-        depth += any(each.subject_name != each.issuer_name for each in level)
+    """How many CAs follow below ``top`` on the way to the lowest, self-issued ones not counted.
+
+    RFC 5280 section 4.2.1.9. Where several ways lead to a CA the shortest counts, since one valid path is enough.
+    """
+    depth = {top: 0}
+    waiting = [top]
+    while waiting:
+        issuer = waiting.pop(0)
+        for each in graph.authorities:
+            if issuer in graph.issuers(each):
+                found = depth[issuer] + (each.subject_name != each.issuer_name)
+                if found < depth.get(each, len(graph.authorities) + 1):
+                    depth[each] = found
+                    waiting.append(each)
+    return max(depth.values())
 
 
-def _completeness(graph: IssuerGraph, servers: Sequence[Certificate], where: str) -> Iterable[Finding]:
+def _completeness(
+    graph: IssuerGraph, servers: Sequence[Certificate], refused: Sequence[Certificate], where: str
+) -> Iterable[Finding]:
     leaves = server_leaves(servers)
     served = IssuerGraph([*graph.authorities, *(each for each in servers if each.is_ca)])
     if not graph.authorities:
@@ -243,9 +248,9 @@ def _completeness(graph: IssuerGraph, servers: Sequence[Certificate], where: str
     for leaf in leaves:
         on_path |= {leaf: None} | graph.ancestors(leaf)
         if not graph.reaches_root(leaf):
-            yield _incomplete(graph, leaf, served, where)
+            yield _incomplete(graph, leaf, served, refused, where)
     if not leaves:
-        yield from _without_leaf(graph, where)
+        yield from _without_leaf(graph, refused, where)
         return
     keys, names = {each.key_info for each in on_path}, {each.subject_name for each in on_path}
     related = {each for each in graph.authorities if each.key_info in keys or each.subject_name in names}
@@ -258,7 +263,7 @@ def _completeness(graph: IssuerGraph, servers: Sequence[Certificate], where: str
             )
 
 
-def _without_leaf(graph: IssuerGraph, where: str) -> Iterable[Finding]:
+def _without_leaf(graph: IssuerGraph, refused: Sequence[Certificate], where: str) -> Iterable[Finding]:
     yield finding(
         "chain.server-unknown",
         "no server certificate was given, so nobody checked that the chain leads from it to a root",
@@ -267,18 +272,25 @@ def _without_leaf(graph: IssuerGraph, where: str) -> Iterable[Finding]:
     complete_keys = {each.key_info for each in graph.authorities if graph.reaches_root(each)}
     for each in graph.root_down:
         if not graph.reaches_root(each) and each.key_info not in complete_keys:
-            yield _incomplete(graph, each, graph, where)
+            yield _incomplete(graph, each, graph, refused, where)
 
 
-def _incomplete(graph: IssuerGraph, start: Certificate, served: IssuerGraph, where: str) -> Finding:
+def _incomplete(
+    graph: IssuerGraph, start: Certificate, served: IssuerGraph, refused: Sequence[Certificate], where: str
+) -> Finding:
     """Name the issuer that is missing above ``start``, and where it was seen if it was."""
     top = start
     for each in graph.ancestors(start):
         if not graph.issuers(each):
             top = each
-    missing = top.parsed.issuer.rfc4514_string() or "an issuer without a name"
+    if graph.issuers(top):
+        message = f"no path leads from {start.name} to a root: its issuers only signed each other"
+        return finding("chain.incomplete", message, where=start.source or where)
+    missing = top.issuer or "an issuer without a name"
     elsewhere = next(iter(served.issuers(top)), None)
     hint = f"add it to {where}; it is in {elsewhere.source}" if elsewhere else f"add {missing} to {where}"
+    if any(each.subject_name == top.issuer_name and top.signed_by(each) for each in refused):
+        hint = "it is there, but is not a CA: have it reissued as one"
     return finding(
         "chain.incomplete",
         f"the issuer of {top.name} is missing: {missing}",

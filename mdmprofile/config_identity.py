@@ -135,7 +135,7 @@ def _acme(table: t.Table) -> AcmeSettings:
             "client_identifier", t.text, "set it to the value that the ACME server knows this device by"
         ),
         subject=table.take("subject", _subject, None),
-        subject_alt_name=table.take("subject_alt_name", _alternative_names, None),
+        subject_alt_name=table.take("subject_alt_name", _single_names, None),
         key_type=table.take("key_type", t.text, "ECSECPrimeRandom"),
         key_size=table.take("key_size", t.integer, 384),
         hardware_bound=table.take("hardware_bound", t.boolean, True),
@@ -197,6 +197,14 @@ def _alternative_names(value: Any, context: t.Context) -> SubjectAltName:  # noq
         uri=names_of("uri"),
         nt_principal_name=None if principal is None else t.text(principal, context),
     )
+
+
+def _single_names(value: Any, context: t.Context) -> SubjectAltName:  # noqa: ANN401
+    """ACME's names are one string each, where SCEP's can be several."""
+    several = [name for name, each in value.items() if isinstance(each, list)] if isinstance(value, Mapping) else []
+    if several:
+        raise ValueError(f"{several[0]} must be one text: ACME payloads hold one name of a kind")
+    return _alternative_names(value, context)
 
 
 def _fingerprint(value: Any, context: t.Context) -> bytes:  # noqa: ANN401

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator
 
 from cryptography.hazmat.primitives import serialization
@@ -21,7 +22,7 @@ MAX_IN_ONE_FILE = 2000
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 _CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
 _PKCS7_LABELS = (b"PKCS7", b"CMS")
-_SEQUENCE, _INTEGER, _OID = 0x30, 0x02, 0x06
+_SEQUENCE, _OID = 0x30, 0x06
 
 
 def load_certificates(data: bytes, *, source: str = "", password: bytes | None = None) -> tuple[Certificate, ...]:
@@ -42,8 +43,9 @@ def load_certificates(data: bytes, *, source: str = "", password: bytes | None =
 
 
 def is_pkcs12(data: bytes) -> bool:
-    """Whether the bytes begin as a PKCS#12 PFX does: a sequence whose first element is an integer."""
-    return _first_inner_tag(data) == _INTEGER
+    """Whether the bytes begin as a PKCS#12 PFX does: a sequence whose first element is the version 3 (RFC 7292)."""
+    start = _inner_start(data)
+    return data[:1] == b"0" and data[start : start + 3] == b"\x02\x01\x03"
 
 
 def load_pkcs12(data: bytes, *, source: str = "", password: bytes | None = None) -> Identity:
@@ -51,9 +53,10 @@ def load_pkcs12(data: bytes, *, source: str = "", password: bytes | None = None)
 
     Raises ``PasswordError`` for a wrong or missing password, ``CertificateError`` for anything else.
     """
-    certificates, key = _open_pkcs12(data, source, password)
-    if key is None:
+    certificates, opened = _open_pkcs12(data, source, password)
+    if opened is None:
         raise CertificateError("holds no private key, so it is no identity", where=source)
+    key = _signing_key(opened, source)
     identity = next((each for each in certificates if each.key_info == _public_der(key)), None)
     if identity is None:
         raise CertificateError("holds no certificate for its private key", where=source)
@@ -77,7 +80,7 @@ def load_private_key(data: bytes, *, source: str = "", password: bytes | None = 
             "the private key is encrypted and needs a password", where=source, hint="give its password"
         ) from error.__cause__
     except X509_ERRORS as error:
-        if b"ENCRYPTED" in data or (password and _BEGIN not in data):
+        if b"ENCRYPTED" in data or (password and _BEGIN not in data and data[:1] == b"0"):
             raise PasswordError("the password does not open the private key", where=source) from None
         raise CertificateError(f"holds no readable private key: {first_line(error)}", where=source) from None
     return _signing_key(key, source)
@@ -166,17 +169,20 @@ def _without_trust_settings(der: bytes, label: bytes) -> bytes:
     return der[: 2 + octets + int.from_bytes(der[2 : 2 + octets], "big")]
 
 
+def _inner_start(data: bytes) -> int:
+    """Where the first element inside an outer SEQUENCE begins, whatever form its length has (BER or DER)."""
+    return 2 + (data[1] & 0x7F if len(data) > 1 and data[1] & 0x80 else 0)
+
+
 def _first_inner_tag(data: bytes) -> int | None:
-    """The tag of the first element inside an outer SEQUENCE, whatever form its length has (BER or DER)."""
-    if len(data) < 3 or data[0] != _SEQUENCE:  # noqa: PLR2004 - a header and one inner tag
-        return None
-    skip = data[1] & 0x7F if data[1] & 0x80 else 0
-    return data[2 + skip] if len(data) > 2 + skip else None
+    """The tag of the first element inside an outer SEQUENCE."""
+    start = _inner_start(data)
+    return data[start] if data[:1] == b"0" and len(data) > start else None
 
 
 def _from_der(data: bytes, source: str, password: bytes | None) -> Iterable[Certificate]:
     tag = _first_inner_tag(data)
-    if tag == _INTEGER:
+    if is_pkcs12(data):
         return _open_pkcs12(data, source, password)[0]
     if tag == _OID:
         return _from_pkcs7(data, source)
@@ -189,32 +195,21 @@ def _from_der(data: bytes, source: str, password: bytes | None) -> Iterable[Cert
 
 def _from_pkcs7(data: bytes, source: str) -> list[Certificate]:
     try:
-        loaded = pkcs7.load_der_pkcs7_certificates(data)
+        with warnings.catch_warnings():
+            # It warns of BER and of certificates in another order than DER's, both of which are everyday.
+            warnings.simplefilter("ignore", UserWarning)
+            loaded = pkcs7.load_der_pkcs7_certificates(data)
     except X509_ERRORS:
-        return _from_ber_pkcs7(data, source)
+        raise CertificateError(
+            "is malformed or cut short: no PKCS#7 certificates can be read", where=source, hint="export it again"
+        ) from None
     return [
         Certificate(each.public_bytes(Encoding.DER), _place(source, number, len(loaded)))
         for number, each in enumerate(loaded, 1)
     ]
 
 
-def _from_ber_pkcs7(data: bytes, source: str) -> list[Certificate]:
-    """PKCS#7 in BER, as some exporters write it; ``cryptography`` reads DER only."""
-    from mdmprofile.cms.structure import parse_signed_data  # noqa: PLC0415 - slow to import, seldom needed
-
-    try:
-        signed = parse_signed_data(data, source=source)
-        return [
-            Certificate(der, _place(source, number, len(signed.certificates)))
-            for number, der in enumerate(signed.certificates, 1)
-        ]
-    except MdmprofileError as error:
-        raise CertificateError(
-            "is malformed or cut short: no PKCS#7 certificates can be read", where=source
-        ) from error.__cause__
-
-
-def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list[Certificate], SigningKey | None]:
+def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list[Certificate], object | None]:
     try:
         opened = pkcs12.load_pkcs12(data, password)
     except X509_ERRORS as error:
@@ -229,7 +224,7 @@ def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list
         Certificate(entry.certificate.public_bytes(Encoding.DER), _place(source, number, len(entries)))
         for number, entry in enumerate(entries, 1)
     ]
-    return certificates, None if opened.key is None else _signing_key(opened.key, source)
+    return certificates, opened.key
 
 
 def _signing_key(key: object, source: str) -> SigningKey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate
+from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
 from mdmprofile.chain import INTERMEDIATE, LEAF, role_of, server_leaves
 from mdmprofile.config import EnrollmentConfig
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
@@ -25,13 +25,15 @@ def watched_by_config(
     if not config.trust.public:
         found += by_role(materials.trust)
     found += [watch(each, LEAF, each.source) for each in server_leaves(materials.servers)]
+    served = (each for each in materials.servers if role_of(each) == INTERMEDIATE)
+    found += [each._replace(baked_in=False, consequence_of=LEAF) for each in by_role(served)]
     found += [watch(each, "pinned", each.source) for each in (*materials.pinned, *materials.checkin_pinned)]
     if enrollment:
-        found.append(_identity(config, materials, now))
+        found += _identity(config, materials, now)
     if materials.signer_certificate is not None:
         found.append(watch(materials.signer_certificate, "signer", materials.signer_certificate.source))
     chain = (*materials.signing_chain, *(materials.signer.chain if materials.signer else ()))
-    found += by_role(each for each in chain if role_of(each) == INTERMEDIATE)
+    found += signing_chain(chain)
     if materials.push is not None:
         found.append(watch(materials.push, "push", materials.push.source))
     return without_repeats(found)
@@ -40,6 +42,12 @@ def watched_by_config(
 def by_role(certificates: Iterable[Certificate]) -> list[Watched]:
     """Certificates in the roles that their own evidence gives them; a leaf with an MDM topic is a push certificate."""
     return [watch(each, evident_role(each), each.source) for each in certificates]
+
+
+def signing_chain(certificates: Iterable[Certificate]) -> list[Watched]:
+    """The intermediates above a signer; when one ends, the profile shows as not verified."""
+    above = (each for each in certificates if role_of(each) == INTERMEDIATE)
+    return [each._replace(consequence_of="signer") for each in by_role(above)]
 
 
 def evident_role(certificate: Certificate) -> str:
@@ -56,20 +64,21 @@ def without_repeats(found: Sequence[Watched]) -> tuple[Watched, ...]:
     return tuple(seen.values())
 
 
-def _identity(config: EnrollmentConfig, materials: Materials, now: datetime) -> Watched:
+def _identity(config: EnrollmentConfig, materials: Materials, now: datetime) -> list[Watched]:
     identity = config.identity
     if isinstance(identity, Pkcs12Settings):
         if materials.pkcs12 is not None:
-            certificate = materials.pkcs12.identity.certificate
-            return watch(certificate, "identity", certificate.source)
-        return Watched("identity", "in the PKCS#12 file", "identity.file", baked_in=True, not_after=None)
+            return watched_identity(materials.pkcs12.identity)
+        return [Watched("identity", "in the PKCS#12 file", "identity.file", baked_in=True, not_after=None)]
     protocol = "SCEP" if isinstance(identity, ScepSettings) else "ACME"
     if identity.validity is None:
-        return Watched("identity", f"from {protocol}", "identity.validity", baked_in=True, not_after=None)
-    return Watched(
-        "identity",
-        f"from {protocol}, valid for {spoken(identity.validity)}",
-        "identity.validity",
-        baked_in=True,
-        not_after=shift(now, identity.validity),
-    )
+        return [Watched("identity", f"from {protocol}", "identity.validity", baked_in=True, not_after=None)]
+    name = f"from {protocol}, valid for {spoken(identity.validity)}"
+    end = shift(now, identity.validity)
+    return [Watched("identity", name, "identity.validity", baked_in=True, not_after=end)]
+
+
+def watched_identity(identity: Identity, where: str = "") -> list[Watched]:
+    """A PKCS#12's own certificate and those beside it."""
+    others = [each._replace(where=where or each.where) for each in by_role(identity.chain)]
+    return [watch(identity.certificate, "identity", where or identity.certificate.source), *others]

@@ -95,9 +95,10 @@ def judge_public(trust: TrustSettings, materials: Materials) -> Iterable[Finding
         return
     from mdmprofile.public import public_roots  # noqa: PLC0415 - only with public trust
 
-    graph = IssuerGraph((*public_roots(), *(each for each in materials.servers if each.is_ca and each not in leaves)))
+    known = set(public_roots())
+    graph = IssuerGraph((*known, *(each for each in materials.servers if each.is_ca and each not in leaves)))
     for leaf in leaves:
-        if not graph.reaches_root(leaf):
+        if known.isdisjoint(graph.ancestors(leaf)):
             yield finding(
                 "trust.not-public",
                 f"{leaf.name} does not lead to a public root",

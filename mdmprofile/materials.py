@@ -113,8 +113,11 @@ def load_materials(
     signing_chain = load.certificates(signing.chain) if signing else ()
     signer = _signer(signing, load, private=private) if signing else None
     signer_certificate = signer.certificate if signer else None
-    if signing and signing.certificate and signer_certificate is None:
-        signer_certificate = next(iter(load.certificates([signing.certificate])), None)
+    if signing and signing.certificate and signer is None:
+        # Without the key at hand, the certificate that is no CA is the signer's.
+        found = load.certificates([signing.certificate])
+        signer_certificate = next((each for each in found if not each.is_ca), next(iter(found), None))
+        signing_chain += tuple(each for each in found if each != signer_certificate)
     return Materials(
         trust=trust,
         servers=load.certificates(config.trust.server_certificate),

@@ -71,11 +71,11 @@ def names_of(identifier: str, explicit: Mapping[str, str] | None = None, *, repl
 
 def _fingerprint(kind: str, content: object) -> str:
     """The SHA-256 of a certificate payload's certificate; empty for other payloads."""
-    from mdmprofile.reader import payload_certificate  # noqa: PLC0415 - slow to import, needed for replacements only
+    from mdmprofile.reader import payload_certificates  # noqa: PLC0415 - slow to import, needed for replacements only
 
     if kind not in types.CERTIFICATES:
         return ""
     try:
-        return payload_certificate(content, source="").sha256
+        return payload_certificates(content, source="")[0].sha256
     except MdmprofileError:
         return "unreadable"

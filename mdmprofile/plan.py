@@ -39,6 +39,12 @@ class Watched(NamedTuple):
     not_after: datetime | None
     not_before: datetime | None = None
     certificate: Certificate | None = None
+    consequence_of: str = ""
+
+    @property
+    def consequence(self) -> str:
+        """What stops working when it ends; ``consequence_of`` names another role where its own would mislead."""
+        return CONSEQUENCES[self.consequence_of or self.role]
 
     @property
     def label(self) -> str:
@@ -103,14 +109,14 @@ def make_plan(watched: Sequence[Watched], thresholds: Thresholds) -> Plan:
     latest = shift(first, -thresholds.margin) if first is not None else None
     steps = []
     if limit is not None and first is not None and latest is not None:
-        why = f"{limit.label} ends on {day(first)}; then {CONSEQUENCES[limit.role]}"
+        why = f"{limit.label} ends on {day(first)}; then {limit.consequence}"
         steps.append(Step(latest, "replace the profile at the latest", why))
     if thresholds.replace_on is not None:
-        steps.append(Step(thresholds.replace_on, "replace the profile as planned", "profile.replace_on"))
+        steps.append(Step(thresholds.replace_on, "replace the profile as planned", "the planned date"))
     for each in dict.fromkeys(watched):
         if each.role in _RENEWALS and each.not_after is not None:
             action = _RENEWALS[each.role].format(name=each.name)
-            why = f"it ends on {day(each.not_after)}; then {CONSEQUENCES[each.role]}"
+            why = f"it ends on {day(each.not_after)}; then {each.consequence}"
             steps.append(Step(shift(each.not_after, -thresholds.margin), action, why))
     steps.sort(key=lambda step: step.date)
     return Plan(thresholds.replace_on, thresholds.margin, latest, limit, tuple(steps))
@@ -142,11 +148,11 @@ def judge_dates(
 
 
 def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, building: bool) -> Iterable[Finding]:
-    consequence = f"then {CONSEQUENCES[each.role]}"
+    consequence = f"then {each.consequence}"
     if each.not_after is None:
         yield finding(
             "expiry.identity-unknown",
-            f"nobody said how long {each.label} is valid; when it ends, {CONSEQUENCES[each.role]}",
+            f"nobody said how long {each.label} is valid; when it ends, {each.consequence}",
             where=each.where,
         )
         return
@@ -158,7 +164,7 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
         message = f"{each.label} is not valid before {stamp(each.not_before)}"
         yield finding("expiry.not-yet-valid", message, where=each.where)
     if left < timedelta():
-        message = f"{each.label} expired on {end}: {CONSEQUENCES[each.role]}"
+        message = f"{each.label} expired on {end}: {each.consequence}"
         yield finding("expiry.expired", message, where=each.where, hint=renew, severity=softer)
         return
     remaining = f"{each.label} ends on {end}, in {spoken(left)}; {consequence}"
@@ -169,13 +175,15 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
     if each.baked_in and thresholds.replace_on is not None:
         needed = shift(thresholds.replace_on, thresholds.margin)
         if each.not_after < needed and plan.latest_safe_date is not None:
+            safe = plan.latest_safe_date
+            when = f"by {day(safe)}, the latest safe date" if safe > now else "now: the latest safe date has passed"
             again = "have the issuer grant a longer validity" if _issued_later(each) else "renew it and build again"
             yield finding(
                 "expiry.before-replacement",
                 f"{each.label} ends on {end}, before the replacement on {day(thresholds.replace_on)} plus "
                 f"{spoken(thresholds.margin)}; {consequence}",
                 where=each.where,
-                hint=f"replace the profile by {day(plan.latest_safe_date)}, the latest safe date, or {again}",
+                hint=f"replace the profile {when}, or {again}",
             )
 
 

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import unicodedata
 
+_SHOWN = 120
+
+
+def shown(value: object) -> str:
+    """A value of somebody else's profile as a message quotes it: text cut to a length, anything else by its kind."""
+    if not isinstance(value, str):
+        return f"of type {type(value).__name__}"
+    return repr(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!r}..."
+
 
 def printable(text: str) -> str:
     """The text with every control, format and surrogate character written as its escape.
@@ -16,3 +25,27 @@ def printable(text: str) -> str:
         each if each.isprintable() or unicodedata.category(each) == "Zs" else each.encode("unicode_escape").decode()
         for each in text
     )
+
+
+def columns(text: str) -> int:
+    """How many terminal columns the text takes: two for wide letters, none for combining marks."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def fitted(text: str, width: int) -> str:
+    """The text in exactly ``width`` columns: filled up, or cut with dots."""
+    if columns(text) > width:
+        kept, used = [], 0
+        for each in text:
+            used += _width(each)
+            if used > width - 3:
+                break
+            kept.append(each)
+        text = f"{''.join(kept)}..."
+    return text + " " * (width - columns(text))
+
+
+def _width(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in {"W", "F"} else 1

@@ -30,16 +30,16 @@ class TopLevel:
 
     identifier: str = field(metadata={"apple": "PayloadIdentifier"})
     uuid: str = field(metadata={"apple": "PayloadUUID"})
-    display_name: str | None = key("PayloadDisplayName")
-    description: str | None = key("PayloadDescription")
-    organization: str | None = key("PayloadOrganization")
+    display_name: str | None = key("PayloadDisplayName", default=None)
+    description: str | None = key("PayloadDescription", default=None)
+    organization: str | None = key("PayloadOrganization", default=None)
     scope: str | None = key("PayloadScope", default="System")
-    removal_disallowed: bool | None = key("PayloadRemovalDisallowed")
-    has_removal_passcode: bool | None = key("HasRemovalPasscode")
-    removal_date: datetime | None = key("RemovalDate")
-    duration_until_removal: float | None = key("DurationUntilRemoval")
-    expiration_date: datetime | None = key("PayloadExpirationDate")
-    target_device: int | None = key("TargetDeviceType")
+    removal_disallowed: bool | None = key("PayloadRemovalDisallowed", default=None)
+    has_removal_passcode: bool | None = key("HasRemovalPasscode", default=None)
+    removal_date: datetime | None = key("RemovalDate", default=None)
+    duration_until_removal: float | None = key("DurationUntilRemoval", default=None)
+    expiration_date: datetime | None = key("PayloadExpirationDate", default=None)
+    target_device: int | None = key("TargetDeviceType", default=None)
     consent_text: Mapping[str, str] | None = None
 
     def as_plist(self) -> dict[str, Any]:
@@ -82,18 +82,22 @@ class Profile:
         return "EncryptedPayloadContent" in self.plist
 
     @property
+    def entries(self) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+        """The payload dictionaries in order, each with its path such as ``PayloadContent[2]``."""
+        content = self.plist.get("PayloadContent")
+        listed = content if isinstance(content, list) else []
+        return tuple(
+            (f"PayloadContent[{index}]", each) for index, each in enumerate(listed) if isinstance(each, Mapping)
+        )
+
+    @property
     def payloads(self) -> tuple[Mapping[str, Any], ...]:
         """The payload dictionaries in order; entries that are none are left out."""
-        content = self.plist.get("PayloadContent")
-        return tuple(each for each in content if isinstance(each, Mapping)) if isinstance(content, list) else ()
+        return tuple(each for _, each in self.entries)
 
     def of_type(self, *types: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
-        """The payloads of these types, each with its path such as ``PayloadContent[2]``."""
-        return tuple(
-            (f"PayloadContent[{index}]", each)
-            for index, each in enumerate(self.payloads)
-            if each.get("PayloadType") in types
-        )
+        """The payloads of these types, each with its path."""
+        return tuple((path, each) for path, each in self.entries if each.get("PayloadType") in types)
 
     def to_bytes(self) -> bytes:
         """The profile as an XML property list: the same profile gives the same bytes.
@@ -102,6 +106,8 @@ class Profile:
         """
         try:
             return plistlib.dumps(_writable(self.plist, ""), fmt=plistlib.FMT_XML, sort_keys=False)
+        except RecursionError:
+            raise ProfileError("the profile cannot be written: it is nested too deeply") from None
         except (TypeError, ValueError, OverflowError) as error:
             raise ProfileError(f"the profile cannot be written: {error}") from None
 
@@ -112,7 +118,11 @@ def parse(data: bytes, *, source: str = "") -> Profile:
     Raises ``ProfileError`` when they are no property list or not a dictionary at the top.
     """
     try:
-        plist = plistlib.loads(data)
+        # Named, because plistlib's own guess refuses a DOCTYPE or white space at the beginning.
+        if data.startswith(b"bplist00"):
+            plist = plistlib.loads(data, fmt=plistlib.FMT_BINARY)
+        else:
+            plist = plistlib.loads(data.lstrip(), fmt=plistlib.FMT_XML)
     except _PLIST_ERRORS as error:
         reason = str(error).splitlines()[0][:120] if str(error) else "malformed"
         raise ProfileError(
@@ -140,8 +150,11 @@ def stable_uuid(identifier: str, *what: str) -> str:
 
 @cache
 def _not_xml() -> re.Pattern[str]:
-    """Everything XML 1.0 section 2.2 does not allow; a device refuses the whole profile for one of them."""
-    return re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+    """Everything XML 1.0 section 2.2 does not allow; a device refuses the whole profile for one of them.
+
+    And the carriage return, which every XML parser turns into a line feed (section 2.11): a password would change.
+    """
+    return re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def _writable(value: Any, path: str) -> Any:  # noqa: ANN401 - property-list values are of any type

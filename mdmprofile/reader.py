@@ -50,11 +50,11 @@ def open_profile(data: bytes, *, source: str = "") -> OpenedProfile:
     return OpenedProfile(parse(content, source=source), content, signature, source)
 
 
-def payload_certificate(content: object, *, source: str) -> Certificate:
-    """The one certificate of a root, pkcs1 or pem payload, DER or PEM.
+def payload_certificates(content: object, *, source: str) -> tuple[Certificate, ...]:
+    """The certificates of a root, pkcs1 or pem payload, DER or PEM; there should be one, and there is at least one.
 
     Raises ``CertificateError`` when the content is no data or holds no certificate.
     """
     if not isinstance(content, bytes):
         raise CertificateError("holds no data", where=source)
-    return Certificate(load_certificates(content, source=source)[0].der, source)
+    return load_certificates(content, source=source)

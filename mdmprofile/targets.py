@@ -6,27 +6,35 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mdmprofile.builder import thresholds_of
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import LEAF
-from mdmprofile.cms.verify import is_signed, verify
+from mdmprofile.cms.trust import judge_trust
+from mdmprofile.cms.verify import Signature, is_signed, verify
 from mdmprofile.config import load_config
 from mdmprofile.containers import is_pkcs12, load_certificates, load_pkcs12
-from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, ProfileError, collect
+from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, collect
 from mdmprofile.findings import Finding, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
-from mdmprofile.inventory import by_role, evident_role, watched_by_config, without_repeats
+from mdmprofile.inventory import (
+    by_role,
+    evident_role,
+    signing_chain,
+    watched_by_config,
+    watched_identity,
+    without_repeats,
+)
 from mdmprofile.materials import load_materials
 from mdmprofile.payloads import types
 from mdmprofile.plan import Thresholds, Watched, watch
-from mdmprofile.profile import Profile
-from mdmprofile.reader import OpenedProfile, is_profile, open_profile, payload_certificate
+from mdmprofile.profile import Profile, parse
+from mdmprofile.reader import is_profile, payload_certificates
 
 MAX_FILES = 10_000
 _SUFFIXES = frozenset(
@@ -34,69 +42,80 @@ _SUFFIXES = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Target:
-    """What one target holds; ``thresholds`` are its own config's, None where it has none."""
+# The place of a certificate in a file that holds several.
+_PLACE = re.compile(r" #\d+$")
+
+
+class Target(NamedTuple):
+    """What one file holds; ``thresholds`` are its own config's, ``signature`` a profile's, None where it has none."""
 
     watched: tuple[Watched, ...]
     findings: tuple[Finding, ...] = ()
     thresholds: Thresholds | None = None
-    profiles: tuple[OpenedProfile, ...] = ()
+    signature: Signature | None = None
+    source: str = ""
     errors: tuple[MdmprofileError, ...] = ()
 
+    def distrust(self, anchors: Sequence[Certificate], *, at: datetime) -> Iterable[Finding]:
+        """What is wrong with trusting the signer of a signed profile."""
+        found = judge_trust(self.signature, anchors, at=at) if self.signature else ()
+        return (_within(self.source, each) for each in found)
 
-def read_target(path: Path, *, now: datetime, password: str | None = None) -> Target:
-    """Everything that ends in one file, or in a directory and those below it.
 
-    ``password`` opens PKCS#12 files. What cannot be read is in ``errors``; the rest is still there.
+def read_target(name: str, *, now: datetime, password: str | None = None) -> tuple[Target, ...]:
+    """Everything that ends in one file, or in each file of a directory and those below it.
+
+    ``name`` is a path or ``-``; ``password`` opens PKCS#12 files. What cannot be read is in ``errors``; the rest is
+    still there.
     """
+    path = Path(name)
     try:
-        if str(path).startswith(("https:/", "http:/")):
-            raise InputError("servers cannot be checked by this version", where=str(path), hint="give a file")
-        if path != STDIN and path.is_dir():
+        if name.lower().startswith(("https://", "http://")):
+            raise InputError("servers cannot be checked by this version", where=name, hint="give a file")
+        if path != STDIN and os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
             return _directory(path, now=now, password=password)
-        return _file(path, now=now, password=password)
+        return (_file(path, now=now, password=password),)
     except MdmprofileError as error:
-        return Target((), errors=(error,))
+        return (Target((), errors=(error,)),)
 
 
-def _directory(path: Path, *, now: datetime, password: str | None) -> Target:
-    files = sorted(_candidates(path))
-    if not files:
+def _directory(path: Path, *, now: datetime, password: str | None) -> tuple[Target, ...]:
+    errors: list[MdmprofileError] = []
+    files = sorted(_candidates(path, errors))
+    if not files and not errors:
         raise InputError("holds no profile, certificate or config", where=str(path))
-    parts = [(each, read_target(each, now=now, password=password)) for each in files]
-    opened = {watched.certificate for _, part in parts for watched in part.watched}
-    return Target(
-        watched=tuple(each for _, part in parts for each in part.watched),
-        findings=tuple(each for _, part in parts for each in part.findings),
-        thresholds=next((part.thresholds for _, part in parts if part.thresholds), None),
-        profiles=tuple(each for _, part in parts for each in part.profiles),
-        errors=tuple(
-            error for file, part in parts for error in part.errors if not _opened_elsewhere(file, error, opened)
-        ),
+    parts = [(each, part) for each in files for part in read_target(str(each), now=now, password=password)]
+    opened = {
+        os.path.abspath(_PLACE.sub("", watched.certificate.source))  # noqa: PTH100 - a source is text
+        for _, part in parts
+        for watched in part.watched
+        if watched.certificate is not None
+    }
+    return (
+        Target((), errors=tuple(errors)),
+        *(part for file, part in parts if not _opened_elsewhere(file, part, opened)),
     )
 
 
-def _opened_elsewhere(file: Path, error: MdmprofileError, opened: Iterable[Certificate | None]) -> bool:
+def _opened_elsewhere(file: Path, part: Target, opened: Container[str]) -> bool:
     """Whether a PKCS#12 without a password here was opened by a config in the same directory."""
-    return isinstance(error, PasswordError) and any(
-        each is not None and os.path.abspath(each.source.partition(" #")[0]) == os.path.abspath(file)  # noqa: PTH100 - a source is text
-        for each in opened
-    )
+    locked = bool(part.errors) and all(isinstance(each, PasswordError) for each in part.errors)
+    return locked and os.path.abspath(file) in opened  # noqa: PTH100
 
 
-def _candidates(path: Path) -> Iterable[Path]:
-    """Files with a suffix of the trade, hidden ones left out; keys and other files are none of our business."""
+def _candidates(path: Path, errors: list[MdmprofileError]) -> Iterable[Path]:
+    """Files with a suffix of the trade; hidden ones, keys and other people's files are none of our business."""
     count = 0
-    for folder, folders, names in os.walk(path):
+
+    def unreadable(error: OSError) -> None:
+        errors.append(InputError(f"cannot be read: {error.strerror}", where=str(error.filename)))
+
+    for folder, folders, names in os.walk(path, onerror=unreadable):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in names:
             file = Path(folder, name)
-            if name.startswith(".") or file.suffix.lower() not in _SUFFIXES or not file.is_file():
-                continue
-            if file.suffix == ".toml" and not _is_config(file):
-                continue
-            if file.suffix == ".pem" and _only_keys(file):
+            suffix = file.suffix.lower()
+            if name.startswith(".") or suffix not in _SUFFIXES or _is_special(file) or _is_foreign(file, suffix):
                 continue
             count += 1
             if count > MAX_FILES:
@@ -104,42 +123,46 @@ def _candidates(path: Path) -> Iterable[Path]:
             yield file
 
 
-def _is_config(file: Path) -> bool:
-    """Other projects' TOML files stand beside ours; ours has both tables."""
-    try:
-        data = read_file(file)
-    except InputError:
-        return True
-    return b"[server]" in data and b"[identity]" in data
+def _is_special(file: Path) -> bool:
+    """Whether it is a pipe, socket or device; a link to nowhere is not, and becomes an error when it is read."""
+    return os.path.exists(file) and not os.path.isfile(file)  # noqa: PTH110, PTH113 - these never raise
 
 
-def _only_keys(file: Path) -> bool:
+def _is_foreign(file: Path, suffix: str) -> bool:
+    """Whether it is another project's TOML, or PEM that holds no certificate: keys, requests, parameters."""
     try:
-        data = read_file(file)
+        data = read_file(file, limit=MAX_PROFILE)
     except InputError:
         return False
-    return b"PRIVATE KEY-----" in data and b"CERTIFICATE-----" not in data
+    if suffix == ".toml":
+        return not (b"server" in data and b"identity" in data)
+    labels = (b"CERTIFICATE-----", b"PKCS7-----", b"CMS-----")
+    return b"-----BEGIN " in data and not any(each in data for each in labels)
 
 
 def _file(path: Path, *, now: datetime, password: str | None) -> Target:
-    if path.suffix == ".toml":
+    if path.suffix.lower() == ".toml":
         return _config(path, now=now)
     source = "standard input" if path == STDIN else str(path)
     data = read_file(path, limit=MAX_PROFILE)
     if is_profile(data):
-        return _opened(data, source)
+        return _opened(data, source, password)
     if data.lstrip()[:1] == b"[":
         return Target(tuple(by_role(_anchors(data, source))))
     secret = password.encode("utf-8") if password is not None else None
     if is_pkcs12(data):
-        try:
-            identity = load_pkcs12(data, source=source, password=secret)
-        except PasswordError:
-            raise
-        except CertificateError:
-            return Target(tuple(by_role(load_certificates(data, source=source, password=secret))))
-        return Target((watch(identity.certificate, "identity", identity.certificate.source), *by_role(identity.chain)))
+        return _pkcs12_file(data, source, secret)
     return Target(without_repeats(by_role(load_certificates(data, source=source))))
+
+
+def _pkcs12_file(data: bytes, source: str, password: bytes | None) -> Target:
+    try:
+        return Target(tuple(watched_identity(load_pkcs12(data, source=source, password=password))))
+    except PasswordError:
+        raise
+    except CertificateError:
+        # A bundle of CAs, or a key that no profile can hold: the certificates still have their dates.
+        return Target(tuple(by_role(load_certificates(data, source=source, password=password))))
 
 
 def _config(path: Path, *, now: datetime) -> Target:
@@ -162,67 +185,79 @@ def _anchors(data: bytes, source: str) -> list[Certificate]:
     return [Certificate(der, f"{source} #{number}") for number, der in enumerate(ders, 1)]
 
 
-def _opened(data: bytes, source: str) -> Target:
-    """A profile's target; where a change broke its property list, the broken signature is reported beside that."""
-    try:
-        return _profile(open_profile(data, source=source))
-    except ProfileError as error:
-        signature = verify(data, source=source) if is_signed(data) else None
-        findings = tuple(_within(source, each) for each in signature.findings) if signature else ()
-        return Target((), findings, errors=(error,))
+def _opened(data: bytes, source: str, password: str | None) -> Target:
+    """A profile's target.
 
-
-def _profile(opened: OpenedProfile) -> Target:
-    if opened.profile.encrypted:
-        raise InputError("is encrypted, so its certificates cannot be read", where=opened.source)
+    Where its property list is broken or encrypted, what the signature has to say is reported beside that.
+    """
+    signature = verify(data, source=source) if is_signed(data) else None
+    findings = [_within(source, each) for each in signature.findings] if signature else []
     watched: list[Watched] = []
-    findings = [_within(opened.source, each) for each in opened.findings]
-    for path, payload in opened.profile.of_type(*types.CERTIFICATES):
-        where = f"{opened.source}: {path}"
-        try:
-            certificate = payload_certificate(payload.get("PayloadContent"), source=where)
-        except CertificateError as error:
-            findings.append(finding("profile.certificate-unreadable", error.message, where=where))
-            continue
-        role = evident_role(certificate)
-        pinned = "pinned" if role == LEAF and payload.get("PayloadUUID") in _pins(opened.profile) else role
-        watched.append(watch(certificate, pinned, where))
-    for path, payload in opened.profile.of_type(types.PKCS12):
-        identity, found = _pkcs12(payload, f"{opened.source}: {path}")
-        watched.extend(identity)
-        findings.extend(found)
-    for path, payload in opened.profile.of_type(types.SCEP, types.ACME):
-        protocol = "SCEP" if payload["PayloadType"] == types.SCEP else "ACME"
-        place = f"{opened.source}: {path}"
-        watched.append(Watched("identity", f"from {protocol}", place, baked_in=True, not_after=None))
-    if opened.signature is not None:
-        signers = {each.certificate for each in opened.signature.signers}
-        for each in opened.signature.certificates:
-            role = "signer" if each in signers else evident_role(each)
-            watched.append(watch(each, role, each.source))
-    return Target(without_repeats(watched), tuple(findings), profiles=(opened,))
+    errors: tuple[MdmprofileError, ...] = ()
+    try:
+        profile = parse(signature.content if signature else data, source=source)
+        if profile.encrypted:
+            raise InputError("is encrypted, so its certificates cannot be read", where=source)
+        for each in _payloads(profile, source, password):
+            watched += each.watched
+            findings += each.findings
+    except MdmprofileError as error:
+        errors = (error,)
+    if signature is not None:
+        signers = [each.certificate for each in signature.signers if each.certificate is not None]
+        watched += [watch(each, "signer", each.source) for each in signers]
+        watched += signing_chain(each for each in signature.certificates if each not in signers)
+    return Target(without_repeats(watched), tuple(findings), signature=signature, source=source, errors=errors)
 
 
-def _pins(profile: Profile) -> set[object]:
+def _payloads(profile: Profile, source: str, password: str | None) -> Iterable[Target]:
+    pins = _pins(profile)
+    for path, payload in profile.entries:
+        kind, where = payload.get("PayloadType"), f"{source}: {path}"
+        if kind in types.CERTIFICATES:
+            yield _certificates(payload, where, pins)
+        elif kind == types.PKCS12:
+            yield _pkcs12(payload, where, password)
+        elif kind in (types.SCEP, types.ACME):
+            name = "from SCEP" if kind == types.SCEP else "from ACME"
+            yield Target((Watched("identity", name, where, baked_in=True, not_after=None),))
+
+
+def _certificates(payload: Mapping[str, Any], where: str, pins: list[object]) -> Target:
+    try:
+        certificates = payload_certificates(payload.get("PayloadContent"), source=where)
+    except CertificateError as error:
+        return Target((), (finding("profile.certificate-unreadable", error.message, where=where),))
+    pinned = payload.get("PayloadUUID") in pins
+    roles = [(each, evident_role(each)) for each in certificates]
+    # Whatever is in a payload changes only with the profile, the server's own certificate too.
+    return Target(
+        tuple(
+            watch(each, "pinned" if pinned and role == LEAF else role, where)._replace(baked_in=True)
+            for each, role in roles
+        )
+    )
+
+
+def _pins(profile: Profile) -> list[object]:
     """The UUIDs of certificates that the MDM payload pins the server to."""
     names = ("ServerURLPinningCertificateUUIDs", "CheckInURLPinningCertificateUUIDs")
     lists = [each.get(name) for _, each in profile.of_type(types.MDM) for name in names]
-    return {uuid for each in lists if isinstance(each, list) for uuid in each if isinstance(uuid, str)}
+    return [uuid for each in lists if isinstance(each, list) for uuid in each]
 
 
-def _pkcs12(payload: Mapping[str, Any], where: str) -> tuple[list[Watched], list[Finding]]:
-    content, password = payload.get("PayloadContent"), payload.get("Password")
-    unknown = [Watched("identity", "in the PKCS#12 payload", where, baked_in=True, not_after=None)]
+def _pkcs12(payload: Mapping[str, Any], where: str, given: str | None) -> Target:
+    content, password = payload.get("PayloadContent"), payload.get("Password", given)
     if not isinstance(content, bytes):
-        return [], [finding("pkcs12.unreadable", "the payload holds no data", where=where)]
+        return Target((), (finding("pkcs12.unreadable", "the payload holds no data", where=where),))
+    unknown = (Watched("identity", "in the PKCS#12 payload", where, baked_in=True, not_after=None),)
     if password is None:
-        return unknown, []
+        return Target(unknown)
     try:
-        secret = str(password).encode("utf-8")
-        identity = load_pkcs12(content, source=where, password=secret)
+        secret = str(password).encode("utf-8", "replace")
+        return Target(tuple(watched_identity(load_pkcs12(content, source=where, password=secret), where)))
     except CertificateError as error:
-        return unknown, [finding("pkcs12.unreadable", error.message, where=where)]
-    return [watch(identity.certificate, "identity", where)], []
+        return Target(unknown, (finding("pkcs12.unreadable", error.message, where=where),))
 
 
 def _within(source: str, found: Finding) -> Finding:

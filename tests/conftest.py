@@ -45,14 +45,18 @@ def openssl() -> Callable[..., bytes]:
 
 @pytest.fixture
 def plistutil() -> Callable[[bytes], bytes]:
-    """Parse a property list with libplist and write it again as XML; a failure is the test's."""
+    """Parse a property list with libplist and write it again in binary; a failure is the test's.
+
+    Asked for the format it already has, plistutil copies its input unread.
+    """
     program = _tool("plistutil")
 
     def call(data: bytes) -> bytes:
         done = subprocess.run(
-            [program, "-i", "-", "-o", "-", "-f", "xml"], input=data, capture_output=True, check=False
+            [program, "-i", "-", "-o", "-", "-f", "bin"], input=data, capture_output=True, check=False
         )
         assert done.returncode == 0, done.stderr.decode()
+        assert done.stdout.startswith(b"bplist00"), done.stdout + done.stderr
         return done.stdout
 
     return call

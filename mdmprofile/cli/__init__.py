@@ -131,12 +131,14 @@ def main() -> NoReturn:
 def _report(error: Any, words: list[str]) -> int:  # noqa: ANN401 - an MdmprofileError, imported late
     """Say what went wrong, and give a script that asked for JSON an object to parse; returns the exit code."""
     from mdmprofile.cli.complaints import complain, complain_in_json  # noqa: PLC0415 - only when something failed
-    from mdmprofile.errors import flatten  # noqa: PLC0415
+    from mdmprofile.errors import OutputError, flatten  # noqa: PLC0415
 
     for each in flatten([error]):
         complain(str(each))
     if "--format=json" in words or ("--format", "json") in itertools.pairwise(words):
-        complain_in_json(error)
+        # When standard output is what failed, there is nowhere to put the object.
+        with contextlib.suppress(OutputError):
+            complain_in_json(error)
     return int(error.exit_code)
 
 

@@ -10,7 +10,6 @@ import click
 from mdmprofile.anchors import load_anchors
 from mdmprofile.cli.params import DATE_OPTIONS, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, with_session
-from mdmprofile.cms.trust import judge_trust
 from mdmprofile.findings import by_severity
 from mdmprofile.plan import Plan, Thresholds, judge_dates, make_plan
 from mdmprofile.reports.model import View
@@ -19,7 +18,7 @@ from mdmprofile.targets import read_target
 
 
 @click.command("check")
-@click.argument("targets", nargs=-1, required=True, type=FILE, metavar="TARGET...")
+@click.argument("targets", nargs=-1, required=True, metavar="TARGET...")
 @click.option(
     "--trust",
     "anchors",
@@ -34,7 +33,7 @@ from mdmprofile.targets import read_target
 @with_session
 def command(
     session: Session,
-    targets: tuple[Path, ...],
+    targets: tuple[str, ...],
     anchors: tuple[str, ...],
     password_file: Path | None,
     output: Path | None,
@@ -58,15 +57,14 @@ def command(
     now = at or right_now()
     trusted = load_anchors(anchors) if anchors else None
     password = SecretSource("file", password_file, "--password-file").fetch() if password_file else None
-    read = [read_target(each, now=now, password=password) for each in targets]
+    read = [each for name in targets for each in read_target(name, now=now, password=password)]
     findings, plans = [], []
     for each in read:
         thresholds = _thresholds(each.thresholds, replace_on, margin, warn, critical)
         findings += [*each.findings, *judge_dates(each.watched, thresholds, now=now)]
         plans.append(make_plan(each.watched, thresholds))
-        for profile in each.profiles:
-            if trusted is not None and profile.signature is not None:
-                findings += judge_trust(profile.signature, trusted, at=now)
+        if trusted is not None:
+            findings += each.distrust(trusted, at=now)
     view = View(
         now=now,
         findings=by_severity(findings),

@@ -31,6 +31,8 @@ class Session(NamedTuple):
     def finish(self, view: View, *, to_stderr: bool = False, output: Path | None = None) -> int:
         """Report the view, into ``output`` when it is given, and return the exit code."""
         shown = self._shown(view)
+        if self.quiet and not view.errors and not any(each.severity.rank for each in view.findings):
+            return self.exit_code(view)
         if self.report_format == "json":
             from mdmprofile.reports.json import render  # noqa: PLC0415 - one format a run
 
@@ -39,7 +41,7 @@ class Session(NamedTuple):
             from mdmprofile.reports.plain import render as render_plain  # noqa: PLC0415
 
             write_one(output, (render_plain(shown) + "\n").encode("utf-8", "backslashreplace"))
-        elif not self.quiet or any(each.severity.rank for each in view.findings):
+        else:
             self._print(shown, to_stderr=to_stderr)
         for each in flatten(view.errors):
             complain(str(each))

@@ -19,7 +19,7 @@ from mdmprofile.reports.model import View
 @click.command("unsign")
 @click.argument("file", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, help="Where the profile goes; - for stdout.")
-@click.option("--force", is_flag=True, help="Take it out even when the signature is not valid.")
+@click.option("--force", is_flag=True, help="Even when the signature is not valid; the exit code stays 2.")
 @report_options("error")
 @with_session
 def command(session: Session, file: Path, output: Path, force: bool) -> int:
@@ -38,7 +38,9 @@ def command(session: Session, file: Path, output: Path, force: bool) -> int:
         raise ProfileError("is not signed", where=source)
     findings = by_severity(opened.findings)
     if has_errors(findings) and not force:
-        return session.finish(View(now=right_now(), findings=findings, files=["Nothing was written."]))
+        return session.finish(
+            View(now=right_now(), findings=findings, files=["Nothing was written."]), to_stderr=output == STDIN
+        )
     private = file != STDIN and not file.stat().st_mode & 0o077
     write_one(output, opened.content, private=private)
     files = [f"wrote {output} ({len(opened.content):,} bytes)"]

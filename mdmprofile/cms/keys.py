@@ -40,12 +40,7 @@ def judge_signer(
     graph = IssuerGraph(each for each in (*signer.chain, *available, *public) if each.is_ca)
     top = [signer.certificate, *graph.ancestors(signer.certificate)]
     if not signer.certificate.self_signed and not any(role_of(each) == ROOT for each in top):
-        missing = next(each for each in reversed(top) if not graph.issuers(each))
-        found.append(
-            finding(
-                "signing.chain-incomplete",
-                f"the issuer of {missing.name} is missing: {missing.issuer}",
-                where=where,
-            )
-        )
+        missing = next((each for each in reversed(top) if not graph.issuers(each)), None)
+        reason = f"the issuer of {missing.name} is missing: {missing.issuer}" if missing else "its issuers have no root"
+        found.append(finding("signing.chain-incomplete", reason, where=where))
     return tuple(found)

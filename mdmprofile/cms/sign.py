@@ -9,6 +9,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from mdmprofile.certificates import Identity
 from mdmprofile.errors import SigningError
@@ -21,6 +22,12 @@ def sign(content: bytes, signer: Identity) -> bytes:
     """
     if not signer.key_matches:
         raise SigningError("the signer's key does not belong to its certificate", where=signer.certificate.source)
+    if signer.certificate.parsed.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS:
+        raise SigningError(
+            "the signer's key is restricted to RSA-PSS, which profiles are not signed with",
+            where=signer.certificate.source,
+            hint="use an RSA or EC certificate",
+        )
     _probe(signer)
     builder = (
         pkcs7.PKCS7SignatureBuilder()
@@ -49,7 +56,7 @@ def _probe(signer: Identity) -> None:
             public.verify(
                 key.sign(message, padding.PKCS1v15(), hashes.SHA256()), message, padding.PKCS1v15(), hashes.SHA256()
             )
-        elif isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(public, ec.EllipticCurvePublicKey):
+        if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(public, ec.EllipticCurvePublicKey):
             public.verify(key.sign(message, ec.ECDSA(hashes.SHA256())), message, ec.ECDSA(hashes.SHA256()))
     except (ValueError, InvalidSignature):
         raise SigningError(

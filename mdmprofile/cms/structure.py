@@ -6,16 +6,22 @@ streaming tools and by devices are BER, which ``cryptography`` does not read.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from asn1crypto import cms
+from asn1crypto import cms, core
 
 from mdmprofile.errors import PARSER_ERRORS, SignatureFormatError
 
 MAX_SIGNERS = 16
 MAX_CERTIFICATES = 100
+# Elements cost far more memory than their bytes once they are parsed, so the bytes are bounded first.
+MAX_ELEMENT_BYTES = 512 * 1024
+
+_NEEDED = ("message_digest", "content_type", "signing_time")
+_OCTETS, _CONSTRUCTED_OCTETS, _INDEFINITE = 0x04, 0x24, 0x80
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class SignerInfo:
     signature_algorithm: str
     signature_digest: str | None
     pss_salt_length: int | None
+    pss_mask_digest: str | None
     signature: bytes
     signed_bytes: bytes | None
     message_digest: bytes | None
@@ -63,6 +70,8 @@ def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
         signed = info["content"]
         encapsulated = signed["encap_content_info"]
         infos = signed["signer_infos"]
+        if max(len(infos.contents or b""), len(signed["certificates"].contents or b"")) > MAX_ELEMENT_BYTES:
+            raise SignatureFormatError("has too many signers or certificates", where=source)
         certificates = _certificates(signed)
         if len(infos) > MAX_SIGNERS or len(certificates) > MAX_CERTIFICATES:
             raise SignatureFormatError("has too many signers or certificates", where=source)
@@ -83,7 +92,35 @@ def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
 
 def _content(encapsulated: Any) -> bytes | None:  # noqa: ANN401 - asn1crypto has no types
     content = encapsulated["content"]
-    return None if content.native is None else bytes(content)
+    if isinstance(content, core.Void | core.NoValue):
+        return None
+    octets = content if isinstance(content, core.OctetString) else content.parsed
+    if octets.method == 1:
+        return b"".join(_chunks(octets.contents))
+    return bytes(octets)
+
+
+def _chunks(data: bytes) -> Iterator[bytes]:
+    """The pieces of a constructed OCTET STRING in order (X.690 section 8.7.3), in time linear to its length."""
+    position = 0
+    while position < len(data):
+        tag, first = data[position], data[position + 1]
+        position += 2
+        if tag == _CONSTRUCTED_OCTETS and first == _INDEFINITE:
+            continue
+        if tag == first == 0:
+            continue
+        length = first
+        if first & 0x80:
+            size = first & 0x7F
+            length = int.from_bytes(data[position : position + size], "big")
+            position += size
+        if tag == _CONSTRUCTED_OCTETS:
+            continue
+        if tag != _OCTETS or first == _INDEFINITE or position + length > len(data):
+            raise ValueError("a piece of the content is no octet string")
+        yield data[position : position + length]
+        position += length
 
 
 def _certificates(signed: Any) -> tuple[bytes, ...]:  # noqa: ANN401
@@ -106,7 +143,12 @@ def _signer(info: Any) -> SignerInfo:  # noqa: ANN401
         digest=info["digest_algorithm"]["algorithm"].native,
         signature_algorithm=name,
         signature_digest=None if name in {"ed25519", "ed448"} else _hash_of(algorithm),
-        pss_salt_length=algorithm.salt_length if name == "rsassa_pss" else None,
+        pss_salt_length=algorithm["parameters"]["salt_length"].native if name == "rsassa_pss" else None,
+        pss_mask_digest=(
+            algorithm["parameters"]["mask_gen_algorithm"]["parameters"]["algorithm"].native
+            if name == "rsassa_pss"
+            else None
+        ),
         signature=info["signature"].native,
         signed_bytes=signed_bytes,
         message_digest=attributes.get("message_digest"),
@@ -130,18 +172,21 @@ def _signed_attributes(info: Any) -> tuple[dict[str, Any], bytes | None]:  # noq
     5.4). An attribute given twice is refused: which one counts would be the attacker's choice.
     """
     stored = info["signed_attrs"]
-    if stored.native is None:
+    if isinstance(stored, core.Void | core.NoValue):
         return {}, None
     values: dict[str, Any] = {}
+    seen: set[str] = set()
     for attribute in stored:
         name = attribute["type"].native
-        if name in values:
+        if name in seen:
             raise ValueError("an attribute is given twice")
-        if name in {"message_digest", "content_type", "signing_time"} and len(attribute["values"]) != 1:
-            raise ValueError("an attribute has more or less than one value")
-        values[name] = attribute["values"][0].native if len(attribute["values"]) else None
+        seen.add(name)
+        if name in _NEEDED:
+            if len(attribute["values"]) != 1:
+                raise ValueError("an attribute has more or less than one value")
+            values[name] = attribute["values"][0].native
     raw = stored.dump()
-    indefinite = raw[1] == 0x80  # noqa: PLR2004 - BER's indefinite length
+    indefinite = raw[1] == _INDEFINITE
     return values, stored.untag().dump(force=True) if indefinite else b"\x31" + raw[1:]
 
 

@@ -35,21 +35,18 @@ def judge_trust(signature: Signature, anchors: Sequence[Certificate], *, at: dat
 
 def _distrust(signer: Certificate, others: Sequence[Certificate], anchors: Sequence[Certificate], at: datetime) -> str:
     """Why there is no trusted path; empty when there is one."""
-    verifier = (
-        PolicyBuilder()
-        .store(Store([each.parsed for each in anchors]))
-        .time(at)
-        .max_chain_depth(MAX_CHAIN_DEPTH)
-        .extension_policies(
+    # The verifier leaves keyUsage to the extension rules, and those are left out.
+    roots, issuers = ([each.parsed for each in some if each.key_cert_sign] for some in (anchors, others))
+    try:
+        PolicyBuilder().store(Store(roots)).time(at).max_chain_depth(MAX_CHAIN_DEPTH).extension_policies(
             ca_policy=ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None),
             ee_policy=ExtensionPolicy.permit_all(),
-        )
-        .build_client_verifier()
-    )
-    try:
-        verifier.verify(signer.parsed, [each.parsed for each in others if each != signer])
+        ).build_client_verifier().verify(signer.parsed, [each for each in issuers if each != signer.parsed])
     except (VerificationError, *X509_ERRORS) as error:
         if not signer.not_before <= at <= signer.not_after:
             return "its certificate is expired or not valid yet"
-        return f"no path to a trusted certificate ({first_line(error).rpartition(': ')[2]})"
+        reason = first_line(error).rpartition(": ")[2]
+        # A root that is embedded but not trusted sends the search round in circles.
+        detail = "" if "max depth" in reason else f" ({reason})"
+        return f"no path to a trusted certificate{detail}"
     return ""

@@ -5,7 +5,9 @@ Whether the signer is to be trusted is another question, answered by ``trust``.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from mdmprofile.certificates import X509_ERRORS, Certificate
 from mdmprofile.cms.structure import SignedData, SignerInfo, parse_signed_data
-from mdmprofile.errors import SignatureFormatError
+from mdmprofile.errors import CertificateError, SignatureFormatError
 from mdmprofile.findings import Finding, finding
 
 _DIGESTS: dict[str, hashes.HashAlgorithm] = {
@@ -27,6 +29,7 @@ _DIGESTS: dict[str, hashes.HashAlgorithm] = {
     "sha512": hashes.SHA512(),
 }
 _WEAK = ("md5", "sha1")
+_SET = b"\x31"
 
 
 @dataclass(frozen=True)
@@ -89,14 +92,19 @@ def verify(data: bytes, *, source: str = "") -> Signature:
     signed = parse_signed_data(data, source=source)
     if signed.content is None:
         raise SignatureFormatError("is a detached signature or a certificate bundle: it holds no content", where=source)
-    certificates = tuple(
-        Certificate(der, f"{source} signature #{number}") for number, der in enumerate(signed.certificates, 1)
-    )
+    certificates = tuple(_readable(signed.certificates, source))
     return Signature(
         content=signed.content,
         signers=tuple(_check(each, signed, certificates) for each in signed.signers),
         certificates=certificates,
     )
+
+
+def _readable(ders: Iterable[bytes], source: str) -> Iterator[Certificate]:
+    """The embedded certificates that can be read; a signature needs its signer's alone."""
+    for number, der in enumerate(ders, 1):
+        with contextlib.suppress(CertificateError):
+            yield Certificate(der, f"{source} signature #{number}")
 
 
 def _check(info: SignerInfo, signed: SignedData, certificates: tuple[Certificate, ...]) -> Signer:
@@ -127,6 +135,9 @@ def _problem(info: SignerInfo, signed: SignedData, certificate: Certificate | No
             return "the signed content type is not the content's"
     elif signed.content_type != "data":
         return "content of another type than data needs signed attributes"
+    elif content.startswith(_SET):
+        # Somebody else's signed attributes, shown as content, would carry that signer's valid signature.
+        return "content that could be signed attributes needs signed attributes of its own"
     try:
         _verify(certificate, info, content if info.signed_bytes is None else info.signed_bytes)
     except (InvalidSignature, *X509_ERRORS):
@@ -138,7 +149,7 @@ def _verify(certificate: Certificate, info: SignerInfo, message: bytes) -> None:
     key = certificate.parsed.public_key()
     digest = _DIGESTS[info.digest]
     if isinstance(key, rsa.RSAPublicKey) and info.signature_algorithm == "rsassa_pss":
-        scheme = padding.PSS(padding.MGF1(digest), info.pss_salt_length or 0)
+        scheme = padding.PSS(padding.MGF1(_DIGESTS[info.pss_mask_digest or ""]), info.pss_salt_length or 0)
         key.verify(info.signature, message, scheme, digest)
     elif isinstance(key, rsa.RSAPublicKey) and info.signature_algorithm == "rsassa_pkcs1v15":
         key.verify(info.signature, message, padding.PKCS1v15(), digest)

@@ -30,10 +30,10 @@ class AcmePayload(Payload):
     hardware_bound: bool = key("HardwareBound", default=True)
     attest: bool = key("Attest", default=False)
     subject_alt_name: SubjectAltName | None = None
-    usage_flags: int | None = key("UsageFlags")
-    extended_key_usage: tuple[str, ...] | None = key("ExtendedKeyUsage")
+    usage_flags: int | None = key("UsageFlags", default=None)
+    extended_key_usage: tuple[str, ...] | None = key("ExtendedKeyUsage", default=None)
     key_is_extractable: bool | None = key("KeyIsExtractable", default=False)
-    allow_all_apps_access: bool | None = key("AllowAllAppsAccess")
+    allow_all_apps_access: bool | None = key("AllowAllAppsAccess", default=None)
 
     def content(self) -> dict[str, Any]:
         """ACME's keys are flat."""

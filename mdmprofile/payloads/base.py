@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeVar, dataclass_transform
 T = TypeVar("T")
 
 
-def key(name: str, *, default: object = None) -> Any:  # noqa: ANN401 - stands for a field of any type
+def key(name: str, *, default: object) -> Any:  # noqa: ANN401 - stands for a field of any type
     """A dataclass field that is written as Apple's key ``name``, and left out when it is None."""
     return field(default=default, metadata={"apple": name})
 

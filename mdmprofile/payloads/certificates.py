@@ -18,7 +18,7 @@ class CertificatePayload(Payload):
     """A certificate; ``data`` is DER, except in a PEM payload."""
 
     data: bytes = required_key("PayloadContent")
-    file_name: str | None = key("PayloadCertificateFileName")
+    file_name: str | None = key("PayloadCertificateFileName", default=None)
 
 
 @payload

@@ -51,10 +51,10 @@ def subject_plist(subject: Subject) -> list[list[list[str]]]:
 class SubjectAltName:
     """The alternative names that the device asks for; each a string, or several in SCEP."""
 
-    rfc822_name: str | tuple[str, ...] | None = key("rfc822Name")
-    dns_name: str | tuple[str, ...] | None = key("dNSName")
-    uri: str | tuple[str, ...] | None = key("uniformResourceIdentifier")
-    nt_principal_name: str | None = key("ntPrincipalName")
+    rfc822_name: str | tuple[str, ...] | None = key("rfc822Name", default=None)
+    dns_name: str | tuple[str, ...] | None = key("dNSName", default=None)
+    uri: str | tuple[str, ...] | None = key("uniformResourceIdentifier", default=None)
+    nt_principal_name: str | None = key("ntPrincipalName", default=None)
 
     def as_plist(self) -> dict[str, Any]:
         """The dictionary that Apple's SubjectAltName key holds."""

@@ -22,7 +22,7 @@ class Pkcs12Payload(Payload):
     TYPE: ClassVar[str] = types.PKCS12
 
     data: bytes = required_key("PayloadContent")
-    file_name: str | None = key("PayloadCertificateFileName")
-    password: str | None = key("Password")
-    allow_all_apps_access: bool | None = key("AllowAllAppsAccess")
+    file_name: str | None = key("PayloadCertificateFileName", default=None)
+    password: str | None = key("Password", default=None)
+    allow_all_apps_access: bool | None = key("AllowAllAppsAccess", default=None)
     key_is_extractable: bool | None = key("KeyIsExtractable", default=False)

@@ -26,18 +26,18 @@ class ScepPayload(Payload):
     TYPE: ClassVar[str] = types.SCEP
 
     url: str = required_key("URL")
-    name: str | None = key("Name")
+    name: str | None = key("Name", default=None)
     subject: Subject | None = None
-    challenge: str | None = key("Challenge")
+    challenge: str | None = key("Challenge", default=None)
     key_size: int | None = key("Keysize", default=2048)
     key_type: str | None = key("Key Type", default="RSA")
     key_usage: int | None = key("Key Usage", default=SIGN | ENCRYPT)
-    ca_fingerprint: bytes | None = key("CAFingerprint")
-    retries: int | None = key("Retries")
-    retry_delay: int | None = key("RetryDelay")
+    ca_fingerprint: bytes | None = key("CAFingerprint", default=None)
+    retries: int | None = key("Retries", default=None)
+    retry_delay: int | None = key("RetryDelay", default=None)
     subject_alt_name: SubjectAltName | None = None
     key_is_extractable: bool | None = key("KeyIsExtractable", default=False)
-    allow_all_apps_access: bool | None = key("AllowAllAppsAccess")
+    allow_all_apps_access: bool | None = key("AllowAllAppsAccess", default=None)
 
     def content(self) -> dict[str, Any]:
         """SCEP's keys sit one level down, in a dictionary of their own."""

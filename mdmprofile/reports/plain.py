@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from mdmprofile.findings import Finding
 from mdmprofile.moments import day
 from mdmprofile.plan import Plan, Watched, days_left
-from mdmprofile.printable import printable
+from mdmprofile.printable import columns, fitted, printable
 from mdmprofile.reports.model import View
-from mdmprofile.reports.timeline import Bar, lay_out
+from mdmprofile.reports.timeline import Timeline, lay_out
 
 _WIDTH = 60
 _LABEL = 34
@@ -75,24 +75,25 @@ def _row(each: Watched, view: View) -> tuple[str, str, str, str, str]:
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    widths = [max(columns(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(map(fitted, row, widths)).rstrip() for row in rows]
 
 
-def bar_label(bar: Bar) -> str:
-    """Role and name of a time line's row, cut to a width that leaves room for the bar."""
-    text = printable(bar.watched.label)
-    return text if len(text) <= _LABEL else f"{text[: _LABEL - 3]}..."
+def bar_labels(line: Timeline) -> list[str]:
+    """Role and name of the time line's rows, all of one width that leaves room for the bars."""
+    texts = [printable(bar.watched.label) for bar in line.bars]
+    width = min(max(map(columns, texts), default=0), _LABEL)
+    return [fitted(each, width) for each in texts]
 
 
 def _timeline(view: View) -> Iterable[str]:
     if view.plan is None or not view.watched:
         return []
     line = lay_out(view.watched, view.plan, now=view.now, width=_WIDTH)
-    labels = [bar_label(bar) for bar in line.bars]
-    label = max(map(len, labels), default=0)
+    labels = bar_labels(line)
+    label = columns(labels[0]) if labels else 0
     lines = [
-        f"{text:<{label}} |{'=' * bar.cells}{'>' if bar.beyond else '|' if bar.cells else 'X'}"
+        f"{text} |{'=' * bar.cells}{'>' if bar.beyond else 'X' if bar.state == 'expired' else '|'}"
         for text, bar in zip(labels, line.bars, strict=True)
     ]
     axis = [" "] * (_WIDTH + 1)

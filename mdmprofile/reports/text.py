@@ -15,7 +15,7 @@ from mdmprofile.moments import day
 from mdmprofile.plan import days_left
 from mdmprofile.printable import printable
 from mdmprofile.reports.model import View
-from mdmprofile.reports.plain import bar_label, plan_line
+from mdmprofile.reports.plain import bar_labels, plan_line
 from mdmprofile.reports.timeline import Bar, lay_out
 
 _COLOURS = {"expired": "red", "early": "yellow", "good": "green"}
@@ -87,8 +87,8 @@ def _timeline(view: View, width: int) -> Table:
     cells = max(min(width - 50, 100), 10)
     line = lay_out(view.watched, view.plan, now=view.now, width=cells)
     table = Table.grid(padding=(0, 1))
-    for bar in line.bars:
-        table.add_row(Text(bar_label(bar), style="cyan"), _bar(bar, cells))
+    for label, bar in zip(bar_labels(line), line.bars, strict=True):
+        table.add_row(Text(label, style="cyan"), _bar(bar, cells))
     axis = Text(" " * (cells + 1))
     marks = [(line.safe, "S", "bold yellow"), (line.replacement, "R", "bold magenta")]
     drawn = list(axis.plain)
@@ -107,7 +107,7 @@ def _timeline(view: View, width: int) -> Table:
 
 def _bar(bar: Bar, width: int) -> Text:
     colour = _COLOURS[bar.state]
-    end = "▶" if bar.beyond else "┃" if bar.cells else "✗"
+    end = "▶" if bar.beyond else "✗" if bar.state == "expired" else "┃"
     when = f" {day(bar.watched.not_after)}" if bar.watched.not_after and bar.cells <= width else ""
     return Text.assemble(("━" * bar.cells, colour), (end, colour), (when, "dim"))
 

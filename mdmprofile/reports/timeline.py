@@ -47,7 +47,7 @@ def lay_out(watched: Sequence[Watched], plan: Plan, *, now: datetime, width: int
 
     def cell(moment: datetime) -> int:
         # At the calendar's end there is nothing left to scale.
-        return round(max(min((moment - now) / span, 1.0), 0.0) * width) if span else width
+        return round(max(min((moment - now) / span, 1.0), 0.0) * width) if span else width * (moment > now)
 
     # One row for a certificate however many targets hold it: the time line is about when, the table about where.
     rows: dict[tuple[str, object], Watched] = {}

@@ -12,6 +12,7 @@ from typing import Any
 from mdmprofile.findings import Finding, finding
 from mdmprofile.payloads import types
 from mdmprofile.payloads.names import check_type
+from mdmprofile.printable import shown
 from mdmprofile.profile import Profile
 from mdmprofile.urls import has_scheme
 
@@ -107,14 +108,16 @@ def acme_values(profile: Profile) -> Iterable[Finding]:
         if isinstance(url, str) and url and not has_scheme(url, "https"):
             yield finding(
                 "acme.url-scheme",
-                f"DirectoryURL {url!r} is not an https:// URL",
+                f"DirectoryURL {shown(url)} is not an https:// URL",
                 where=f"{path}.DirectoryURL",
             )
-        if acme.get("UsageFlags", 0) not in _USAGES:
+        if not _number(acme.get("UsageFlags", 0)) or acme.get("UsageFlags", 0) not in _USAGES:
             yield finding("acme.value", "UsageFlags is more than 1 and 4", where=f"{path}.UsageFlags")
         for index, oid in enumerate(_list(acme.get("ExtendedKeyUsage"))):
             if not isinstance(oid, str) or not _dotted(oid):
-                yield finding("acme.value", f"{oid!r} is not a dotted OID", where=f"{path}.ExtendedKeyUsage[{index}]")
+                yield finding(
+                    "acme.value", f"{shown(oid)} is not a dotted OID", where=f"{path}.ExtendedKeyUsage[{index}]"
+                )
         yield from _subject(acme, path, "acme.value")
 
 
@@ -133,7 +136,7 @@ def acme_key(profile: Profile) -> Iterable[Finding]:
 
 def _key_problem(kind: str, size: int, bound: bool) -> str:
     if kind not in {_RSA, _EC}:
-        return f"KeyType {kind!r} is neither {_RSA} nor {_EC}"
+        return f"KeyType {shown(kind)} is neither {_RSA} nor {_EC}"
     if kind == _RSA and bound:
         return f"HardwareBound needs KeyType {_EC}"
     if kind == _RSA and (not 1024 <= size <= 4096 or size % 8):  # noqa: PLR2004 - Apple's range

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from mdmprofile.findings import Finding, finding
 from mdmprofile.payloads import types
 from mdmprofile.payloads.mdm import ALL_RIGHTS, CAPABILITIES, TOPIC_PREFIX, AccessRights
+from mdmprofile.printable import shown
 from mdmprofile.profile import Profile
 from mdmprofile.urls import has_scheme
 
@@ -32,7 +33,7 @@ def topic_prefix(profile: Profile) -> Iterable[Finding]:
     for path, each in profile.of_type(types.MDM):
         topic = each.get("Topic")
         if isinstance(topic, str) and topic and not (topic.startswith(TOPIC_PREFIX) and topic != TOPIC_PREFIX):
-            message = f"the topic {topic!r} does not begin with {TOPIC_PREFIX}"
+            message = f"the topic {shown(topic)} does not begin with {TOPIC_PREFIX}"
             yield finding("mdm.topic-prefix", message, where=f"{path}.Topic")
 
 
@@ -40,8 +41,10 @@ def url_scheme(profile: Profile) -> Iterable[Finding]:
     """ServerURL and CheckInURL are https; devices answer 12034 otherwise."""
     for path, each in profile.of_type(types.MDM):
         for name in ("ServerURL", "CheckInURL"):
-            if each.get(name) and not has_scheme(each[name], "https"):
-                message = f"{name} {each[name]!r} is not an https:// URL"
+            # An absent or empty ServerURL is a missing key; an empty CheckInURL is a wrong one.
+            given = name in each and (each[name] != "" or name == "CheckInURL")
+            if given and not has_scheme(each[name], "https"):
+                message = f"{name} {shown(each[name])} is not an https:// URL"
                 yield finding("mdm.url-scheme", message, where=f"{path}.{name}")
 
 
@@ -72,24 +75,30 @@ def _rights_problem(rights: object) -> str:
 
 def identity_reference(profile: Profile) -> Iterable[Finding]:
     """IdentityCertificateUUID is the UUID of an identity payload of this profile."""
-    identities = {each.get("PayloadUUID") for _, each in profile.of_type(*types.IDENTITIES)}
+    identities = _uuids(profile, types.IDENTITIES)
     for path, each in profile.of_type(types.MDM):
         uuid = each.get("IdentityCertificateUUID")
         if uuid and uuid not in identities:
-            message = f"IdentityCertificateUUID {uuid} is no identity payload of this profile"
+            message = f"IdentityCertificateUUID {shown(uuid)} is no identity payload of this profile"
             yield finding("mdm.identity-reference", message, where=f"{path}.IdentityCertificateUUID")
 
 
 def pinning_reference(profile: Profile) -> Iterable[Finding]:
     """Pinning UUIDs are certificate payloads of this profile."""
-    certificates = {each.get("PayloadUUID") for _, each in profile.of_type(*types.CERTIFICATES)}
+    certificates = _uuids(profile, types.CERTIFICATES)
     for path, each in profile.of_type(types.MDM):
         for name in _PINNING:
             pins = each.get(name, [])
             for index, uuid in enumerate(pins if isinstance(pins, list) else [pins]):
                 if uuid not in certificates:
-                    message = f"{uuid} is no certificate payload of this profile"
+                    message = f"{shown(uuid)} is no certificate payload of this profile"
                     yield finding("mdm.pinning-reference", message, where=f"{path}.{name}[{index}]")
+
+
+def _uuids(profile: Profile, kinds: tuple[str, ...]) -> list[str]:
+    """The UUIDs of the payloads of these types; a list, because what is looked up in it can be anything."""
+    found = (each.get("PayloadUUID") for _, each in profile.of_type(*kinds))
+    return [uuid for uuid in found if isinstance(uuid, str)]
 
 
 def multiple(profile: Profile) -> Iterable[Finding]:
@@ -109,7 +118,7 @@ def capabilities(profile: Profile) -> Iterable[Finding]:
         if len(set(given)) != len(given):
             yield finding("mdm.capabilities", "ServerCapabilities holds a value twice", where=where)
         for unknown in sorted(set(given) - set(CAPABILITIES.values())):
-            yield finding("mdm.capabilities", f"{unknown!r} is no capability that devices know", where=where)
+            yield finding("mdm.capabilities", f"{shown(unknown)} is no capability that devices know", where=where)
         if _PER_USER not in given:
             yield finding("mdm.no-per-user-connections", f"{_PER_USER} is not among them", where=where)
 
@@ -129,7 +138,7 @@ def account_driven(profile: Profile) -> Iterable[Finding]:
             if name in each:
                 message = f"{name} belongs to account-driven enrollment only"
                 yield finding("mdm.enrollment-mode", message, where=f"{path}.{name}")
-        if each.get("EnrollmentMode", "BYOD") not in {"BYOD", "ADDE"}:
+        if each.get("EnrollmentMode", "BYOD") not in ("BYOD", "ADDE"):
             yield finding("profile.value", "EnrollmentMode is neither BYOD nor ADDE", where=f"{path}.EnrollmentMode")
         if "ManagedAppleID" in each:
             yield finding("mdm.removed-key", "ManagedAppleID is no longer read", where=f"{path}.ManagedAppleID")

@@ -6,12 +6,12 @@ https://developer.apple.com/documentation/devicemanagement/commonpayloadkeys
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mdmprofile.findings import Finding, finding
 from mdmprofile.payloads import types
+from mdmprofile.printable import shown
 from mdmprofile.profile import TARGETS, Profile
 
 _REQUIRED = ("PayloadType", "PayloadIdentifier", "PayloadUUID", "PayloadVersion")
@@ -26,8 +26,20 @@ def required_keys(profile: Profile) -> Iterable[Finding]:
                 yield finding("profile.missing-key", f"{name} is missing", where=_at(path, name))
             elif not isinstance(each[name], kind) or isinstance(each[name], bool) or each[name] == "":
                 yield finding("profile.value", f"{name} is empty or of the wrong type", where=_at(path, name))
-        if each.get("PayloadVersion", 1) != 1:
-            yield finding("profile.value", "PayloadVersion is not 1", where=_at(path, "PayloadVersion"))
+            elif kind is int and each[name] != 1:
+                yield finding("profile.value", "PayloadVersion is not 1", where=_at(path, name))
+
+
+def payload_list(profile: Profile) -> Iterable[Finding]:
+    """The payloads are an array of dictionaries; only an encrypted profile has none."""
+    content = profile.plist.get("PayloadContent")
+    if content is None and not profile.encrypted:
+        yield finding("profile.missing-key", "PayloadContent is missing", where="PayloadContent")
+    elif content is not None and not isinstance(content, list):
+        yield finding("profile.value", "PayloadContent is no array", where="PayloadContent")
+    for index, each in enumerate(content if isinstance(content, list) else []):
+        if not isinstance(each, Mapping):
+            yield finding("profile.value", "a payload is no dictionary", where=f"PayloadContent[{index}]")
 
 
 def top_level_values(profile: Profile) -> Iterable[Finding]:
@@ -35,10 +47,10 @@ def top_level_values(profile: Profile) -> Iterable[Finding]:
     top = profile.plist
     if top.get("PayloadType", "Configuration") != "Configuration":
         yield finding("profile.value", "PayloadType is not Configuration", where="PayloadType")
-    if top.get("PayloadScope", "System") not in {"System", "User"}:
+    if top.get("PayloadScope", "System") not in ("System", "User"):
         yield finding("profile.value", "PayloadScope is neither System nor User", where="PayloadScope")
     target = top.get("TargetDeviceType", 0)
-    if isinstance(target, bool) or target not in set(TARGETS.values()):
+    if isinstance(target, bool) or target not in TARGETS.values():
         yield finding("profile.value", "TargetDeviceType is not between 0 and 6", where="TargetDeviceType")
 
 
@@ -54,36 +66,32 @@ def unique_identifiers(profile: Profile) -> Iterable[Finding]:
 
 def payload_order(profile: Profile) -> Iterable[Finding]:
     """Certificates and the identity come before the MDM payload, because payloads install in order."""
-    mdm = profile.of_type(types.MDM)
-    if not mdm:
-        return
-    first = profile.payloads.index(mdm[0][1])
-    for index, each in enumerate(profile.payloads[first:], first):
-        if each.get("PayloadType") in (*types.CERTIFICATES, *types.IDENTITIES):
-            yield finding(
-                "profile.payload-order",
-                f"{each['PayloadType']} stands after the MDM payload",
-                where=f"PayloadContent[{index}]",
-            )
+    seen = False
+    for path, each in profile.entries:
+        kind = each.get("PayloadType")
+        seen = seen or kind == types.MDM
+        if seen and kind in (*types.CERTIFICATES, *types.IDENTITIES):
+            yield finding("profile.payload-order", f"{kind} stands after the MDM payload", where=path)
 
 
 def _unique(profile: Profile, name: str, rule: str) -> Iterable[Finding]:
-    values = [(path, str(each[name])) for path, each in _everything(profile) if name in each]
-    counts = Counter(value.casefold() for _, value in values)
     seen: set[str] = set()
-    for path, value in values:
-        if counts[value.casefold()] > 1 and value.casefold() in seen:
-            yield finding(rule, f"{name} {value} is there more than once", where=_at(path, name))
+    for path, each in _everything(profile):
+        value = each.get(name)
+        if not isinstance(value, str):
+            continue
+        if value.casefold() in seen:
+            yield finding(rule, f"{name} {shown(value)} is there more than once", where=_at(path, name))
         seen.add(value.casefold())
 
 
 def _everything(profile: Profile) -> Iterable[tuple[str, Mapping[str, Any]]]:
     yield "", profile.plist
-    yield from ((f"PayloadContent[{index}]", each) for index, each in enumerate(profile.payloads))
+    yield from profile.entries
 
 
 def _at(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-RULES = (required_keys, top_level_values, unique_uuids, unique_identifiers, payload_order)
+RULES = (required_keys, payload_list, top_level_values, unique_uuids, unique_identifiers, payload_order)

@@ -9,15 +9,16 @@ from collections.abc import Iterable
 
 from mdmprofile.findings import Finding, finding
 from mdmprofile.payloads import types
+from mdmprofile.printable import shown
 from mdmprofile.profile import Profile
 
 
 def roots_only(profile: Profile) -> Iterable[Finding]:
     """Root payloads and nothing else."""
-    for index, each in enumerate(profile.payloads):
+    for path, each in profile.entries:
         if each.get("PayloadType") != types.ROOT:
-            kind = each.get("PayloadType", "a payload without type")
-            yield finding("trust.not-root", f"{kind} has no place in a trust profile", where=f"PayloadContent[{index}]")
+            kind = shown(each.get("PayloadType"))
+            yield finding("trust.not-root", f"a payload {kind} has no place in a trust profile", where=path)
 
 
 def not_empty(profile: Profile) -> Iterable[Finding]:
