@@ -201,7 +201,9 @@ def _from_pkcs7(data: bytes, source: str) -> list[Certificate]:
             loaded = pkcs7.load_der_pkcs7_certificates(data)
     except X509_ERRORS:
         raise CertificateError(
-            "is malformed or cut short: no PKCS#7 certificates can be read", where=source, hint="export it again"
+            "holds no certificate that can be read: the PKCS#7 is empty or damaged",
+            where=source,
+            hint="export it again",
         ) from None
     return [
         Certificate(each.public_bytes(Encoding.DER), _place(source, number, len(loaded)))

@@ -91,9 +91,16 @@ def _directory(path: Path, *, now: datetime, password: str | None) -> tuple[Targ
         for watched in part.watched
         if watched.certificate is not None
     }
+    configured = [part.thresholds for _, part in parts if part.thresholds is not None]
+    # One config speaks for what lies beside it; of several nobody can tell which does.
+    dates = configured[0] if len(configured) == 1 else None
     return (
         Target((), errors=tuple(errors)),
-        *(part for file, part in parts if not _opened_elsewhere(file, part, opened)),
+        *(
+            part._replace(thresholds=part.thresholds or dates)
+            for file, part in parts
+            if not _opened_elsewhere(file, part, opened)
+        ),
     )
 
 

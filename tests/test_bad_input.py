@@ -147,7 +147,6 @@ UNREADABLE = [
     pytest.param(changes('"root.pem"', '"a\\u0000b"'), "a\\x00b: cannot be read", id="nul-in-a-path"),
     pytest.param(_two_gigabytes, "root.pem: is larger than the limit of 16,384 KiB", id="two-gigabytes"),
     pytest.param(_endless("root.pem"), "root.pem: is larger than the limit of 16,384 KiB", id="endless"),
-    pytest.param(writes("push.pem", b"\x30\x82\x10\x00"), "push.pem: ", id="push-certificate"),
     pytest.param(_cut("server.pem", 0.6), "server.pem: is cut short", id="server-certificate"),
     pytest.param(writes("signer.pem", b"-----"), "signer.pem: holds no certificate", id="signer"),
     pytest.param(_cut("signer.key", 0.5), "signer.key: holds no readable private key", id="key-cut"),
@@ -592,3 +591,14 @@ def test_a_password_in_the_environment_does_not_show(
     assert "signer.key: the password does not open the private key" in outcome.err
     assert without_secrets(outcome)
     assert not (site.folder / "out").exists()
+
+
+def test_push_certificate_cut_short_stops_a_build_and_not_the_trust_profile(site: Site, mdmprofile: Command) -> None:
+    """The topic is in it, so a build needs it; what a server publishes does not."""
+    (site.folder / "push.pem").write_bytes(b"\x30\x82\x10\x00")
+    out = prepared(site)
+    outcome = mdmprofile("build", "-c", site.config, "-o", out)
+    assert (outcome.code, outcome.out) == (3, "")
+    assert outcome.err.startswith(f"mdmprofile: error: {site.folder / 'push.pem'}: ")
+    assert untouched(out)
+    assert mdmprofile("trust", "-c", site.config, "-o", site.folder / "trust").code == 0

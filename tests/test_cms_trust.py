@@ -100,7 +100,7 @@ def test_root_that_signed_the_profile_itself_is_trusted() -> None:
 def test_signer_without_a_path_is_not_trusted(data: bytes, anchors: list[Entity]) -> None:
     """Neither names nor what the file itself brings along make trust."""
     (reason,) = reasons(data, *anchors)
-    assert reason.startswith("the signer Signer is not trusted: no path to a trusted certificate (")
+    assert reason.startswith("the signer Signer is not trusted: no path to a trusted certificate")
 
 
 def test_two_signers_are_judged_each() -> None:

@@ -382,10 +382,9 @@ def test_signer_key_flag_alone_lies_over_the_configured_key(site: Site, mdmprofi
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--signer", "other.pem"], "signing.key: is missing"),
         (["--signer", "other.pem", "--signer-pkcs12", "other.p12"], "signing: needs either certificate and key"),
     ],
-    ids=["no key", "both"],
+    ids=["both"],
 )
 def test_signer_flags_that_make_no_signer_are_refused(
     site: Site, mdmprofile: Command, flags: list[str], expected: str
@@ -395,6 +394,18 @@ def test_signer_flags_that_make_no_signer_are_refused(
     assert outcome.code == 3
     assert expected in outcome.err
     assert not (site.folder / "out").exists()
+
+
+def test_renewed_signer_signs_with_the_configured_key(site: Site, mdmprofile: Command) -> None:
+    """A certificate that was renewed for the same key needs one flag; for another key it is refused."""
+    renewed = issue("Renewed Signer", site.intermediate, key=site.signer.key)
+    (site.folder / "renewed.pem").write_bytes(renewed.pem)
+    outcome = reported(site, mdmprofile, "--signer", str(site.folder / "renewed.pem"))
+    assert outcome.code == 0
+    assert "Renewed Signer" in outcome.out
+    (site.folder / "other.pem").write_bytes(issue("Other Signer", site.intermediate, key=ec_key()).pem)
+    outcome = reported(site, mdmprofile, "--signer", str(site.folder / "other.pem"))
+    assert (outcome.code, outcome.rules) == (2, ["signing.key-mismatch"])
 
 
 # --- without a config, and where things are --------------------------------------------------------------------

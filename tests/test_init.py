@@ -83,7 +83,9 @@ class TestConfig:
         assert len(commented) >= 14
         for line in commented:
             changed = written.replace(line, line.removeprefix("# "))
-            if line.startswith("# pkcs12 = "):
+            if line.startswith("# pkcs12_password"):
+                changed = changed.replace("# pkcs12 = ", "pkcs12 = ")
+            if line.startswith("# pkcs12"):
                 changed = re.sub(r"^(certificate|key) = .*$", "", changed, flags=re.MULTILINE)
             (tmp_path / "changed.toml").write_text(changed, encoding="utf-8")
             try:

@@ -315,7 +315,7 @@ class TestBuild:
         root = site.folder / "root.pem"
         plain = signed_content(openssl, piped, root)
         assert (b"com.apple.mdm" in plain) is (command == "build")
-        assert b"Latest safe replacement date: 2032-01-30" in done.stderr
+        assert b"Latest safe replacement date: " in done.stderr
         assert not (site.folder / "out").exists()
         assert not (site.folder / "-").exists()
 
@@ -400,8 +400,9 @@ class TestBuild:
         (out / "trust.mobileconfig").unlink()
         assert self.untouched(out)
 
-    @pytest.mark.parametrize("command", ["build", "trust"])
-    @pytest.mark.parametrize("waits_for", ["config", "secret-command"])
+    @pytest.mark.parametrize(
+        ("command", "waits_for"), [("build", "config"), ("trust", "config"), ("build", "secret-command")]
+    )
     def test_interrupted_while_it_reads_nothing_is_written(self, waits_for: str, command: str, site: Site) -> None:
         """Ctrl-C is answered at once, with 130, without a traceback, and with the old file where it was."""
         out = self.old(site.folder)

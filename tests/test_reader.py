@@ -19,7 +19,7 @@ from mdmprofile.cms.trust import judge_trust
 from mdmprofile.cms.verify import is_signed, verify
 from mdmprofile.errors import CertificateError, MdmprofileError, ProfileError, SignatureFormatError
 from mdmprofile.inputs import MAX_PROFILE
-from mdmprofile.reader import is_profile, open_profile, payload_certificate
+from mdmprofile.reader import is_profile, open_profile, payload_certificates
 from pki import NOW, Entity, ec_key, issue, root_ca
 
 OpenSSL = Callable[..., bytes]
@@ -214,11 +214,17 @@ def test_certificate_bundle_is_no_profile(tmp_path: Path, openssl: OpenSSL) -> N
 # Certificates of payloads
 
 
-@pytest.mark.parametrize("content", [SIGNER.der, SIGNER.pem, SIGNER.pem + ROOT.pem], ids=["der", "pem", "two"])
+@pytest.mark.parametrize("content", [SIGNER.der, SIGNER.pem], ids=["der", "pem"])
 def test_certificate_of_a_payload_is_read(content: bytes) -> None:
-    """DER or PEM; a device takes one certificate, the first; the source is the payload's place alone."""
-    found = payload_certificate(content, source="a.mobileconfig PayloadContent[0]")
+    """DER or PEM; the source is the payload's place alone."""
+    (found,) = payload_certificates(content, source="a.mobileconfig PayloadContent[0]")
     assert (found.der, found.source) == (SIGNER.der, "a.mobileconfig PayloadContent[0]")
+
+
+def test_every_certificate_of_a_payload_is_read() -> None:
+    """A bundle where one certificate belongs is somebody's mistake, but each of its certificates ends."""
+    found = payload_certificates(SIGNER.pem + ROOT.pem, source="a.mobileconfig PayloadContent[0]")
+    assert [each.der for each in found] == [SIGNER.der, ROOT.der]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +241,7 @@ def test_certificate_of_a_payload_is_read(content: bytes) -> None:
 def test_payload_without_a_certificate_is_an_error_with_its_place(content: object, message: str) -> None:
     """The error says which payload."""
     with pytest.raises(CertificateError, match=message) as caught:
-        payload_certificate(content, source="a.mobileconfig PayloadContent[0]")
+        payload_certificates(content, source="a.mobileconfig PayloadContent[0]")
     assert caught.value.where == "a.mobileconfig PayloadContent[0]"
 
 

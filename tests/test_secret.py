@@ -212,9 +212,9 @@ def test_secret_that_cannot_be_had_is_an_error_with_its_key(tmp_path: Path, valu
 def test_secret_file_that_cannot_be_read_is_named(tmp_path: Path, make: Callable[[Path], object], message: str) -> None:
     """The path says which file it is, and an endless one costs no more than a large one."""
     make(tmp_path / "secret")
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(SecretError) as caught:
         source({"file": "secret"}, base=tmp_path).fetch()
-    assert caught.value.where == str(tmp_path / "secret")
+    assert str(tmp_path / "secret") in caught.value.message
     assert message in caught.value.message
 
 

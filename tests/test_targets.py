@@ -911,7 +911,7 @@ class TestTargetsThatAreNone:
 
     def test_read_target_keeps_errors_as_values(self, tmp_path: Path) -> None:
         """A library caller gets what could be read and what could not, without an exception."""
-        target = read_target(tmp_path / "absent.pem", now=NOW)
+        (target,) = read_target(str(tmp_path / "absent.pem"), now=NOW)
         assert target.watched == ()
         assert [each.where for each in target.errors] == [str(tmp_path / "absent.pem")]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import Command
-from mdmprofile.errors import TemplateError
+from mdmprofile.errors import TemplateError, UnfilledError
 from mdmprofile.templating import MAX_LENGTH, renderer
 from pki import Site
 
@@ -177,14 +177,16 @@ def test_refused_operator_is_named(operator: str) -> None:
     assert f"the operator {operator} is not allowed here" in caught.value.message
 
 
-def test_lenient_renderer_keeps_what_it_cannot_fill_and_still_refuses_the_rest() -> None:
+def test_unknown_variable_is_told_from_a_template_that_is_wrong() -> None:
     """For judging dates, a device's own values need not be known; a malformed template stays an error."""
-    render = renderer({"known": "x"}, lenient=True)
-    assert render("{{ known }} {{ device.serial }}") == "{{ known }} {{ device.serial }}"
+    render = renderer({"known": "x"})
+    with pytest.raises(UnfilledError):
+        render("{{ known }} {{ device.serial }}")
     assert render("{{ known }}") == "x"
     for wrong in ("{{ known", "{{ ''.__class__ }}", "{{ known * 2 }}"):
-        with pytest.raises(TemplateError):
+        with pytest.raises(TemplateError) as caught:
             render(wrong)
+        assert not isinstance(caught.value, UnfilledError)
 
 
 # --- no variable leaves its field ------------------------------------------------------------------------------

@@ -110,9 +110,9 @@ def _attempt(words: list[str]) -> int:
         context = getattr(error, "ctx", None)
         hint = f"see {context.command_path} --help" if context is not None else ""
         return _report(MdmprofileError(error.format_message(), hint=hint), words)
-    except SystemExit:
-        # Click ends the process so when the reader of a pipe has left.
-        return _reader_gone()
+    except SystemExit as end:
+        # Shell completion ends so with 0, and Click with 1 when the reader of a pipe has left.
+        return _reader_gone() if end.code else 0
     except MdmprofileError as error:
         return _report(error, words)
     except OSError as error:

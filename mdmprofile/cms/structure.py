@@ -92,9 +92,9 @@ def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
 
 def _content(encapsulated: Any) -> bytes | None:  # noqa: ANN401 - asn1crypto has no types
     content = encapsulated["content"]
-    if isinstance(content, core.Void | core.NoValue):
+    if isinstance(content, core.Void):
         return None
-    octets = content if isinstance(content, core.OctetString) else content.parsed
+    octets = content.parsed if isinstance(content, core.Any) else content
     if octets.method == 1:
         return b"".join(_chunks(octets.contents))
     return bytes(octets)
@@ -172,7 +172,7 @@ def _signed_attributes(info: Any) -> tuple[dict[str, Any], bytes | None]:  # noq
     5.4). An attribute given twice is refused: which one counts would be the attacker's choice.
     """
     stored = info["signed_attrs"]
-    if isinstance(stored, core.Void | core.NoValue):
+    if isinstance(stored, core.Void):
         return {}, None
     values: dict[str, Any] = {}
     seen: set[str] = set()
