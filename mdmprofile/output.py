@@ -91,6 +91,9 @@ def _write_beside(file: Pending) -> tuple[Path, Path]:
     """
     with _explained(file.path):
         target = file.path.resolve()
+        if target.is_symlink():
+            # From Python 3.13 on, links in a circle are left as they are.
+            raise ValueError
         if target.is_dir():
             raise IsADirectoryError(0, "is a directory where a file belongs")
         temporary = target.with_name(f".mdmprofile-{os.urandom(8).hex()}.new")
