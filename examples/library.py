@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import mdmprofile
-from mdmprofile.output import write_one
+from mdmprofile.output import make_directory, write_one
 
 
 def main(config_file: Path, directory: Path | None) -> int:
@@ -27,9 +27,12 @@ def main(config_file: Path, directory: Path | None) -> int:
     for artifact in result.artifacts:
         print(f"{artifact.name}: {len(artifact.data)} bytes, {'signed' if artifact.signed else 'not signed'}")
         if directory is not None:
+            make_directory(directory)
             write_one(directory / artifact.name, artifact.data, private=artifact.secret)
     return 0 if result.artifacts else 2
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None))  # noqa: PLR2004 - argv
+    if len(sys.argv) not in {2, 3}:
+        sys.exit(__doc__)
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) == 3 else None))  # noqa: PLR2004 - argv

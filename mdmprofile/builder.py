@@ -12,7 +12,6 @@ from mdmprofile.chain import TrustChain, arrange
 from mdmprofile.cms.keys import complete_chain, judge_signer
 from mdmprofile.cms.sign import sign
 from mdmprofile.config import EnrollmentConfig
-from mdmprofile.config_identity import ScepSettings
 from mdmprofile.enrollment import enrollment_profile
 from mdmprofile.errors import collect
 from mdmprofile.findings import Finding, by_severity, finding, has_errors
@@ -24,7 +23,7 @@ from mdmprofile.plan import Plan, Thresholds, Watched, judge_dates, make_plan
 from mdmprofile.profile import Profile
 from mdmprofile.rules import judge_enrollment, judge_trust_profile
 from mdmprofile.secret import Prompt
-from mdmprofile.trust import anchor_certificates, judge_urls, service_config, trust_profile
+from mdmprofile.trust import anchor_certificates, judge_urls, published_urls, service_config, trust_profile
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,18 +153,15 @@ def _artifacts(
     trust: Profile | None,
     signer: Identity | None,
 ) -> Iterable[Artifact]:
-    def made(kind: str, name: str, content: Profile, *, secret: bool) -> Artifact:
+    def made(kind: str, name: str, content: Profile) -> Artifact:
         plain = content.to_bytes()
-        return Artifact(kind, name, sign(plain, signer) if signer else plain, signer is not None, secret)
+        return Artifact(kind, name, sign(plain, signer) if signer else plain, signer is not None, content.holds_secret)
 
     if profile is not None:
-        # A private key, a challenge or an ACME client identifier; SCEP alone can be without one.
-        secret = not isinstance(config.identity, ScepSettings) or config.identity.challenge is not None
-        secret = secret or config.profile.removal_password is not None
-        yield made("enrollment", "enroll.mobileconfig", profile, secret=secret)
+        yield made("enrollment", "enroll.mobileconfig", profile)
     if trust is not None:
-        yield made("trust", "trust.mobileconfig", trust, secret=False)
-    if config.trust.publishes:
+        yield made("trust", "trust.mobileconfig", trust)
+    if published_urls(config.trust):
         yield Artifact("service-config", "MDMServiceConfig", service_config(config.trust), False, False)
     if config.trust.publishes or profile is None:
         anchors = anchor_certificates(config.trust, chain)

@@ -61,7 +61,7 @@ RULES: dict[str, Rule] = {
     "plan.replacement-past": Rule(
         "warning",
         "The planned replacement date has passed.",
-        "replace the profile now, or plan a new replace_on date",
+        "set replace_on to the date of the next replacement",
         "observed",
     ),
     "chain.incomplete": Rule(

@@ -252,6 +252,8 @@ def _completeness(
     if not leaves:
         yield from _without_leaf(graph, refused, where)
         return
+    complete = all(graph.reaches_root(leaf) for leaf in leaves)
+    hint = "" if complete else "it may be needed once the missing issuer is there; otherwise remove it"
     keys, names = {each.key_info for each in on_path}, {each.subject_name for each in on_path}
     related = {each for each in graph.authorities if each.key_info in keys or each.subject_name in names}
     for each in graph.root_down:
@@ -260,6 +262,7 @@ def _completeness(
                 "chain.unrelated",
                 f"{each.name} is on no path from the server's certificate {leaves[0].name}",
                 where=each.source or where,
+                hint=hint,
             )
 
 

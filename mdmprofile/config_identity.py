@@ -13,6 +13,7 @@ from mdmprofile.payloads.names import Subject, SubjectAltName, check_type, parse
 from mdmprofile.secret import SecretSource
 
 _LATER = "identities issued for each device are not supported by this version; name one with file"
+_NOT_OURS = "has no place beside file: the PKCS#12 brings its own; remove it"
 _ISSUING = ("ca_certificate", "ca_key", "ca_key_password", "key", "subject", "encryption", "validity")
 
 
@@ -150,7 +151,7 @@ def _acme(table: t.Table) -> AcmeSettings:
 
 
 def _pkcs12(table: t.Table) -> Pkcs12Settings:
-    table.reject(dict.fromkeys(_ISSUING, _LATER))
+    table.reject(dict.fromkeys(_ISSUING, _NOT_OURS if "file" in table else _LATER))
     return Pkcs12Settings(
         file=table.require("file", t.path, "name the PKCS#12 file of the one device"),
         password=table.take("password", t.secret(table.where("password")), None),

@@ -45,3 +45,8 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
     if len(data) > limit:
         raise InputError(f"is larger than the limit of {limit // 1024:,} KiB", where=where)
     return data
+
+
+def is_private(path: Path) -> bool:
+    """Whether a file is readable by its owner alone, so that what is made of it should be too."""
+    return path != STDIN and not path.stat().st_mode & 0o077

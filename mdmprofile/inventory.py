@@ -44,6 +44,11 @@ def by_role(certificates: Iterable[Certificate]) -> list[Watched]:
     return [watch(each, evident_role(each), each.source) for each in certificates]
 
 
+def of_file(certificates: Iterable[Certificate]) -> list[Watched]:
+    """Certificates of a bare file, where nobody can tell whose a leaf is."""
+    return [each._replace(consequence_of="file") if each.role == LEAF else each for each in by_role(certificates)]
+
+
 def signing_chain(certificates: Iterable[Certificate]) -> list[Watched]:
     """The intermediates above a signer; when one ends, the profile shows as not verified."""
     above = (each for each in certificates if role_of(each) == INTERMEDIATE)
@@ -69,13 +74,16 @@ def _identity(config: EnrollmentConfig, materials: Materials, now: datetime) -> 
     if isinstance(identity, Pkcs12Settings):
         if materials.pkcs12 is not None:
             return watched_identity(materials.pkcs12.identity)
-        return [Watched("identity", "in the PKCS#12 file", "identity.file", baked_in=True, not_after=None)]
+        return [
+            Watched("identity", "in the PKCS#12 file", f"{config.source}: identity.file", baked_in=True, not_after=None)
+        ]
+    place = f"{config.source}: identity.validity"
     protocol = "SCEP" if isinstance(identity, ScepSettings) else "ACME"
     if identity.validity is None:
-        return [Watched("identity", f"from {protocol}", "identity.validity", baked_in=True, not_after=None)]
+        return [Watched("identity", f"from {protocol}", place, baked_in=True, not_after=None)]
     name = f"from {protocol}, valid for {spoken(identity.validity)}"
     end = shift(now, identity.validity)
-    return [Watched("identity", name, "identity.validity", baked_in=True, not_after=end)]
+    return [Watched("identity", name, place, baked_in=True, not_after=end)]
 
 
 def watched_identity(identity: Identity, where: str = "") -> list[Watched]:

@@ -17,6 +17,7 @@ CONSEQUENCES = {
     "identity": "the device can no longer prove who it is and is lost to MDM",
     "signer": "new installs show the profile as not verified; installed profiles keep working",
     "leaf": "devices cannot connect until the server has a new certificate; the profile stays as it is",
+    "file": "whoever checks it no longer accepts it",
     "push": "the server can no longer wake devices until it is renewed; the profile stays as it is",
 }
 _RENEWALS = {
@@ -158,7 +159,9 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
         return
     end = day(each.not_after)
     softer = Severity.WARNING if building and not each.baked_in else None
-    renew = "renew it where it is installed" if not each.baked_in else ""
+    renew = "" if each.baked_in else "renew it where it is installed"
+    if each.role == "signer":
+        renew = "sign with a renewed certificate"
     left = each.not_after - now
     if each.not_before is not None and each.not_before > now:
         message = f"{each.label} is not valid before {stamp(each.not_before)}"
@@ -178,12 +181,14 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
             safe = plan.latest_safe_date
             when = f"by {day(safe)}, the latest safe date" if safe > now else "now: the latest safe date has passed"
             again = "have the issuer grant a longer validity" if _issued_later(each) else "renew it and build again"
+            # Where something else ends first, renewing this changes nothing about the date.
+            also = f", or {again}" if each == plan.limited_by else ""
             yield finding(
                 "expiry.before-replacement",
                 f"{each.label} ends on {end}, before the replacement on {day(thresholds.replace_on)} plus "
                 f"{spoken(thresholds.margin)}; {consequence}",
                 where=each.where,
-                hint=f"replace the profile {when}, or {again}",
+                hint=f"replace the profile {when}{also}",
             )
 
 

@@ -17,6 +17,7 @@ from xml.parsers.expat import ExpatError
 
 from mdmprofile.errors import PARSER_ERRORS, ProfileError
 from mdmprofile.moments import as_utc
+from mdmprofile.payloads import types
 from mdmprofile.payloads.base import Payload, key, plist_keys
 
 TARGETS = {"any": 0, "iphone": 1, "ipad": 1, "watch": 2, "homepod": 3, "appletv": 4, "mac": 5, "visionpro": 6}
@@ -82,6 +83,11 @@ class Profile:
         return "EncryptedPayloadContent" in self.plist
 
     @property
+    def holds_secret(self) -> bool:
+        """Whether a private key, a challenge, an ACME client identifier or a password is inside."""
+        return any(_is_secret(each) for each in self.payloads)
+
+    @property
     def entries(self) -> tuple[tuple[str, Mapping[str, Any]], ...]:
         """The payload dictionaries in order, each with its path such as ``PayloadContent[2]``."""
         content = self.plist.get("PayloadContent")
@@ -137,6 +143,13 @@ def looks_like_plist(data: bytes) -> bool:
     """Whether the bytes begin as a property list does, XML or binary."""
     head = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip()
     return head.startswith((b"bplist00", b"<?xml", b"<plist", b"<!DOCTYPE plist"))
+
+
+def _is_secret(payload: Mapping[str, Any]) -> bool:
+    kind, inner = payload.get("PayloadType"), payload.get("PayloadContent")
+    if kind == types.SCEP:
+        return isinstance(inner, Mapping) and "Challenge" in inner
+    return kind in (types.ACME, types.PKCS12, types.REMOVAL_PASSWORD)
 
 
 def stable_uuid(identifier: str, *what: str) -> str:

@@ -240,6 +240,8 @@ def secret(key: str) -> Convert[SecretSource]:
             if not isinstance(place, Sequence) or isinstance(place, str) or not place:
                 raise ValueError('command must be a list, for example ["pass", "show", "scep"]; no shell is run')
             return SecretSource(kind, several(text)(place, context), key)
+        if kind == "prompt" and not isinstance(place, str):
+            raise TypeError('prompt must be the question to ask, for example { prompt = "Password of the signer" }')
         if kind == "prompt":
             return SecretSource(kind, text(place, context), key)
         raise ValueError(f"{kind!r} is not known here; use {forms}")

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from mdmprofile.chain import LEAF
 from mdmprofile.cms.trust import judge_trust
 from mdmprofile.cms.verify import Signature, is_signed, verify
 from mdmprofile.config import load_config
+from mdmprofile.config_identity import Pkcs12Settings
 from mdmprofile.containers import is_pkcs12, load_certificates, load_pkcs12
 from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, collect
 from mdmprofile.findings import Finding, finding
@@ -25,12 +26,14 @@ from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
 from mdmprofile.inventory import (
     by_role,
     evident_role,
+    of_file,
     signing_chain,
     watched_by_config,
     watched_identity,
     without_repeats,
 )
 from mdmprofile.materials import load_materials
+from mdmprofile.moments import day, shift, spoken
 from mdmprofile.payloads import types
 from mdmprofile.plan import Thresholds, Watched, watch
 from mdmprofile.profile import Profile, parse
@@ -42,18 +45,25 @@ _SUFFIXES = frozenset(
 )
 
 
+_ISSUED = ("from SCEP", "from ACME")
 # The place of a certificate in a file that holds several.
 _PLACE = re.compile(r" #\d+$")
 
 
 class Target(NamedTuple):
-    """What one file holds; ``thresholds`` are its own config's, ``signature`` a profile's, None where it has none."""
+    """What one file holds.
+
+    ``thresholds`` and the ``validity`` of its SCEP or ACME identity are a config's own, ``signature`` is a profile's,
+    and ``identifier`` tells which config and profile belong together.
+    """
 
     watched: tuple[Watched, ...]
     findings: tuple[Finding, ...] = ()
     thresholds: Thresholds | None = None
     signature: Signature | None = None
     source: str = ""
+    identifier: str = ""
+    validity: timedelta | None = None
     errors: tuple[MdmprofileError, ...] = ()
 
     def distrust(self, anchors: Sequence[Certificate], *, at: datetime) -> Iterable[Finding]:
@@ -77,6 +87,34 @@ def read_target(name: str, *, now: datetime, password: str | None = None) -> tup
         return (_file(path, now=now, password=password),)
     except MdmprofileError as error:
         return (Target((), errors=(error,)),)
+
+
+def date_identities(
+    targets: Sequence[Target], *, now: datetime, validity: timedelta | None = None
+) -> tuple[Target, ...]:
+    """The targets with an end for the SCEP and ACME identities of profiles, where their validity is known.
+
+    It is ``validity``, or that of the config with the profile's identifier among the targets. It counts from the
+    signature, because no device enrolled before it, or from ``now`` where there is none.
+    """
+    known = {each.identifier: each.validity for each in targets if each.validity is not None}
+    return tuple(_dated(each, validity or known.get(each.identifier), now) for each in targets)
+
+
+def _dated(target: Target, validity: timedelta | None, now: datetime) -> Target:
+    if validity is None or target.validity is not None:
+        return target
+    signed = [each.signing_time for each in target.signature.signers] if target.signature else []
+    start = next((each for each in signed if each is not None), now)
+    name = f"valid for {spoken(validity)} from {day(start)}"
+    return target._replace(
+        watched=tuple(
+            each._replace(name=f"{each.name}, {name}", not_after=shift(start, validity))
+            if each.not_after is None and each.certificate is None and each.name in _ISSUED
+            else each
+            for each in target.watched
+        )
+    )
 
 
 def _directory(path: Path, *, now: datetime, password: str | None) -> tuple[Target, ...]:
@@ -159,7 +197,7 @@ def _file(path: Path, *, now: datetime, password: str | None) -> Target:
     secret = password.encode("utf-8") if password is not None else None
     if is_pkcs12(data):
         return _pkcs12_file(data, source, secret)
-    return Target(without_repeats(by_role(load_certificates(data, source=source))))
+    return Target(without_repeats(of_file(load_certificates(data, source=source))))
 
 
 def _pkcs12_file(data: bytes, source: str, password: bytes | None) -> Target:
@@ -178,6 +216,8 @@ def _config(path: Path, *, now: datetime) -> Target:
     return Target(
         watched_by_config(config, materials, now=now),
         thresholds=thresholds_of(config),
+        identifier=config.profile.identifier,
+        validity=None if isinstance(config.identity, Pkcs12Settings) else config.identity.validity,
         errors=(collect(materials.errors),) if materials.errors else (),
     )
 
@@ -201,8 +241,10 @@ def _opened(data: bytes, source: str, password: str | None) -> Target:
     findings = [_within(source, each) for each in signature.findings] if signature else []
     watched: list[Watched] = []
     errors: tuple[MdmprofileError, ...] = ()
+    identifier = ""
     try:
         profile = parse(signature.content if signature else data, source=source)
+        identifier = profile.identifier
         if profile.encrypted:
             raise InputError("is encrypted, so its certificates cannot be read", where=source)
         for each in _payloads(profile, source, password):
@@ -214,7 +256,14 @@ def _opened(data: bytes, source: str, password: str | None) -> Target:
         signers = [each.certificate for each in signature.signers if each.certificate is not None]
         watched += [watch(each, "signer", each.source) for each in signers]
         watched += signing_chain(each for each in signature.certificates if each not in signers)
-    return Target(without_repeats(watched), tuple(findings), signature=signature, source=source, errors=errors)
+    return Target(
+        without_repeats(watched),
+        tuple(findings),
+        signature=signature,
+        source=source,
+        identifier=identifier,
+        errors=errors,
+    )
 
 
 def _payloads(profile: Profile, source: str, password: str | None) -> Iterable[Target]:
@@ -226,7 +275,7 @@ def _payloads(profile: Profile, source: str, password: str | None) -> Iterable[T
         elif kind == types.PKCS12:
             yield _pkcs12(payload, where, password)
         elif kind in (types.SCEP, types.ACME):
-            name = "from SCEP" if kind == types.SCEP else "from ACME"
+            name = _ISSUED[kind == types.ACME]
             yield Target((Watched("identity", name, where, baked_in=True, not_after=None),))
 
 

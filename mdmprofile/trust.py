@@ -32,20 +32,24 @@ def trust_profile(config: EnrollmentConfig, chain: TrustChain, names: Names) -> 
     return Profile.assemble(top, certificate_payloads(chain.roots, (), own, organization=config.profile.organization))
 
 
-def service_config(trust: TrustSettings) -> bytes:
-    """The body of ``/MDMServiceConfig``: UTF-8 JSON with the URLs that are set.
+def published_urls(trust: TrustSettings) -> dict[str, str]:
+    """The URLs of ``/MDMServiceConfig`` that are set, by Apple's names.
 
     With a publicly trusted certificate ``trust_profile_url`` stays out: devices must not get an empty profile.
     """
-    import json  # noqa: PLC0415 - only where documents are published
-
     urls = {
         "dep_enrollment_url": trust.enrollment_url,
         "dep_anchor_certs_url": trust.anchor_certs_url,
         "trust_profile_url": None if trust.public else trust.trust_profile_url,
     }
-    present = {name: url for name, url in urls.items() if url}
-    return (json.dumps(present, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+    return {name: url for name, url in urls.items() if url}
+
+
+def service_config(trust: TrustSettings) -> bytes:
+    """The body of ``/MDMServiceConfig``: UTF-8 JSON with the URLs that are set."""
+    import json  # noqa: PLC0415 - only where documents are published
+
+    return (json.dumps(published_urls(trust), indent=2, ensure_ascii=False) + "\n").encode("utf-8")
 
 
 def anchor_certificates(trust: TrustSettings, chain: TrustChain) -> bytes:

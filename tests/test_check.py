@@ -193,7 +193,7 @@ class TestSeveralTargets:
         flags = ("--replace-on", "2041-01-28", "--format", "json")
         outcome = mdmprofile("check", site.config, pki["fine"], *flags)
         where = {Path(each["where"]).name for each in outcome.json["findings"]}
-        assert where == {"fine.pem", "root.pem", "intermediate.pem", "signer.pem", "identity.validity"}
+        assert where == {"fine.pem", "root.pem", "intermediate.pem", "signer.pem", "enroll.toml: identity.validity"}
 
     def test_same_target_twice_is_judged_once(self, pki: dict[str, Path], mdmprofile: Command) -> None:
         """Two equal findings are one."""

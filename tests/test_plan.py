@@ -605,7 +605,7 @@ class TestCalendarEnds:
         """Validity from the last day on stops at the last day."""
         outcome = mdmprofile("check", site.config, at="9999-12-31")
         (row,) = [each for each in outcome.out.splitlines() if each.startswith("identity ") and "|" not in each]
-        assert row.split()[-3:] == ["9999-12-31", "0", "identity.validity"]
+        assert row.split()[-4:] == ["9999-12-31", "0", f"{site.config}:", "identity.validity"]
 
     @given(
         end=st.datetimes(timezones=st.just(UTC)),

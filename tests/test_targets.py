@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from conftest import Command, Outcome
 from mdmprofile.moments import stamp
+from mdmprofile.reader import open_profile
 from mdmprofile.targets import MAX_FILES, read_target
 from pki import (
     DAY,
@@ -908,6 +909,27 @@ class TestTargetsThatAreNone:
         assert outcome.err.startswith(f"mdmprofile: error: {tmp_path / path}: ")
         assert "internal error" not in outcome.err
         assert "Test Root" in outcome.out
+
+    def test_identities_of_a_signed_profile_count_from_the_signature_on(
+        self, site: Site, mdmprofile: Command, tmp_path: Path
+    ) -> None:
+        """Devices enrolled after the signature, so the first of their certificates ends its validity later."""
+        out = tmp_path / "out"
+        assert mdmprofile("build", "-c", site.config, "-o", out).code == 0
+        profile = out / "enroll.mobileconfig"
+        signed = open_profile(profile.read_bytes()).signature
+        assert signed is not None
+        start = signed.signers[0].signing_time
+        assert start is not None
+        late = (start + 340 * DAY).strftime("%Y-%m-%d")
+        alone = mdmprofile("check", profile, "--format", "json", at=late)
+        assert "expiry.soon" not in alone.rules
+        assert "expiry.identity-unknown" in alone.rules
+        for arguments in ((site.config, profile), (profile, "--identity-validity", "365d")):
+            outcome = mdmprofile("check", *arguments, "--format", "json", at=late)
+            ends = [each for each in outcome.json["findings"] if each["rule"] == "expiry.soon"]
+            assert [str(profile) in each["where"] for each in ends] == [True]
+            assert "identity from SCEP, valid for 365 days from" in ends[0]["message"]
 
     def test_read_target_keeps_errors_as_values(self, tmp_path: Path) -> None:
         """A library caller gets what could be read and what could not, without an exception."""

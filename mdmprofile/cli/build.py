@@ -63,7 +63,7 @@ def deliver(session: Session, result: BuildResult, directory: Path, *, now: date
         findings=result.findings,
         watched=result.watched,
         plan=result.plan,
-        title=f"{result.profile.name}  {result.profile.identifier}",
+        title=f"{result.profile.name}  {result.profile.identifier}".strip(),
         payloads=payload_rows(result.profile),
         files=_files(result, directory, to_stdout=to_stdout),
         extra={"artifacts": [] if to_stdout else [artifact_dict(each, directory) for each in result.artifacts]},

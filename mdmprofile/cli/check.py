@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from mdmprofile.anchors import load_anchors
-from mdmprofile.cli.params import DATE_OPTIONS, FILE, report_options, right_now
+from mdmprofile.cli.params import DATE_OPTIONS, DURATION, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.findings import by_severity
 from mdmprofile.plan import Plan, Thresholds, judge_dates, make_plan
 from mdmprofile.reports.model import View
 from mdmprofile.secret import SecretSource
-from mdmprofile.targets import read_target
+from mdmprofile.targets import date_identities, read_target
 
 
 @click.command("check")
@@ -26,6 +26,11 @@ from mdmprofile.targets import read_target
     metavar="CA|system",
     help="Judge signers against this CA; repeatable.",
 )
+@click.option(
+    "--identity-validity",
+    type=DURATION,
+    help="How long SCEP or ACME certificates last, from the signature on.",
+)
 @click.option("--password-file", type=FILE, help="File with the password of PKCS#12 targets.")
 @click.option("-o", "--output", type=FILE, help="Write the report to this file.")
 @DATE_OPTIONS
@@ -35,6 +40,7 @@ def command(
     session: Session,
     targets: tuple[str, ...],
     anchors: tuple[str, ...],
+    identity_validity: timedelta | None,
     password_file: Path | None,
     output: Path | None,
     replace_on: datetime | None,
@@ -46,7 +52,9 @@ def command(
     """Judge the dates of everything in profiles, certificate files, directories and configs.
 
     Every certificate of every bundle counts, by its role: what is baked into the profile is held against the planned
-    replacement, what is renewed elsewhere against --warn and --critical alone.
+    replacement, what is renewed elsewhere against --warn and --critical alone. Of a directory, files count that end in
+    .mobileconfig, .pem, .crt, .cer, .cert, .ca, .der, .p7b, .p7c, .p12, .pfx or .toml. With a config beside its
+    profile, or with --identity-validity, the SCEP or ACME identities of the profile count too.
 
     \b
     Example:
@@ -57,7 +65,8 @@ def command(
     now = at or right_now()
     trusted = load_anchors(anchors) if anchors else None
     password = SecretSource("file", password_file, "--password-file").fetch() if password_file else None
-    read = [each for name in targets for each in read_target(name, now=now, password=password)]
+    found = [each for name in targets for each in read_target(name, now=now, password=password)]
+    read = date_identities(found, now=now, validity=identity_validity)
     findings, plans = [], []
     for each in read:
         thresholds = _thresholds(each.thresholds, replace_on, margin, warn, critical)

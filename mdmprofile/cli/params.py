@@ -97,10 +97,13 @@ def report_options(fail_on: str, formats: tuple[str, ...] = ("text", "json")) ->
 
 
 AT = click.option("--at", type=MOMENT, help="Judge as if it were this date.")
+END_OPTIONS: Decorator = options(
+    click.option("--warn", type=DURATION, help="Warn about ends within this time.  [default: 30d]"),
+    click.option("--critical", type=DURATION, help="Ends within this time are errors.  [default: 7d]"),
+)
 DATE_OPTIONS: Decorator = options(
     click.option("--replace-on", type=MOMENT, help="The planned replacement of the profile."),
     click.option("--margin", type=DURATION, help="Safety margin after the replacement.  [default: 30d]"),
-    click.option("--warn", type=DURATION, help="Warn about ends within this time.  [default: 30d]"),
-    click.option("--critical", type=DURATION, help="Ends within this time are errors.  [default: 7d]"),
+    END_OPTIONS,
     AT,
 )

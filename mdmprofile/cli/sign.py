@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import click
 
 from mdmprofile.builder import judge_signing
 from mdmprofile.cli.config_flags import SIGNER_OPTIONS, overrides_of
-from mdmprofile.cli.params import AT, FILE, report_options, right_now
+from mdmprofile.cli.params import AT, END_OPTIONS, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
 from mdmprofile.cms.keys import complete_chain
 from mdmprofile.cms.sign import sign
@@ -18,7 +18,7 @@ from mdmprofile.cms.verify import is_signed
 from mdmprofile.config import read_signing
 from mdmprofile.errors import SigningError
 from mdmprofile.findings import by_severity, has_errors
-from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
+from mdmprofile.inputs import MAX_PROFILE, STDIN, is_private, read_file
 from mdmprofile.materials import load_signer
 from mdmprofile.output import write_one
 from mdmprofile.plan import Thresholds, judge_dates, watch
@@ -30,10 +30,19 @@ from mdmprofile.reports.model import View
 @click.argument("file", type=FILE, metavar="IN")
 @click.option("-o", "--output", type=FILE, required=True, help="Where the signed profile goes; - for stdout.")
 @SIGNER_OPTIONS
+@END_OPTIONS
 @AT
 @report_options("error")
 @with_session
-def command(session: Session, file: Path, output: Path, at: datetime | None, **flags: Any) -> int:  # noqa: ANN401 - the signer's flags
+def command(
+    session: Session,
+    file: Path,
+    output: Path,
+    at: datetime | None,
+    warn: timedelta | None,
+    critical: timedelta | None,
+    **flags: Any,  # noqa: ANN401 - the signer's flags
+) -> int:
     """Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER.
 
     \b
@@ -50,19 +59,19 @@ def command(session: Session, file: Path, output: Path, at: datetime | None, **f
     source = "standard input" if file == STDIN else str(file)
     if is_signed(data):
         raise SigningError("is signed already", where=source, hint="take the signature off first: mdmprofile unsign")
-    open_profile(data, source=source)
+    profile = open_profile(data, source=source).profile
     given = load_signer(read_signing(overrides_of(flags)["signing"]), prompt=ask())
     signer = complete_chain(given, ())
     watched = (watch(signer.certificate, "signer", signer.certificate.source),)
-    findings = by_severity([*judge_signing(given, ()), *judge_dates(watched, Thresholds(), now=now, building=True)])
+    defaults = Thresholds()
+    thresholds = Thresholds(
+        warn=defaults.warn if warn is None else warn, critical=defaults.critical if critical is None else critical
+    )
+    dates = judge_dates(watched, thresholds, now=now, building=True)
+    findings = by_severity([*judge_signing(given, ()), *dates])
     files = ["Nothing was written."]
     if not has_errors(findings):
         signed = sign(data, signer)
-        write_one(output, signed, private=_keeps_secrets(file))
+        write_one(output, signed, private=profile.holds_secret or is_private(file))
         files = [f"wrote {output} ({len(signed):,} bytes, signed by {signer.certificate.name})"]
     return session.finish(View(now=now, findings=findings, files=files), to_stderr=output == STDIN)
-
-
-def _keeps_secrets(file: Path) -> bool:
-    """Whether the input was readable by its owner alone, which then also holds for the output."""
-    return file != STDIN and not file.stat().st_mode & 0o077

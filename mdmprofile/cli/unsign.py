@@ -10,7 +10,7 @@ from mdmprofile.cli.params import FILE, report_options, right_now
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.errors import ProfileError
 from mdmprofile.findings import by_severity, has_errors
-from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
+from mdmprofile.inputs import MAX_PROFILE, STDIN, is_private, read_file
 from mdmprofile.output import write_one
 from mdmprofile.reader import open_profile
 from mdmprofile.reports.model import View
@@ -41,7 +41,6 @@ def command(session: Session, file: Path, output: Path, force: bool) -> int:
         return session.finish(
             View(now=right_now(), findings=findings, files=["Nothing was written."]), to_stderr=output == STDIN
         )
-    private = file != STDIN and not file.stat().st_mode & 0o077
-    write_one(output, opened.content, private=private)
+    write_one(output, opened.content, private=opened.profile.holds_secret or is_private(file))
     files = [f"wrote {output} ({len(opened.content):,} bytes)"]
     return session.finish(View(now=right_now(), findings=findings, files=files), to_stderr=output == STDIN)

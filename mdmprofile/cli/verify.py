@@ -16,7 +16,7 @@ from mdmprofile.cms.trust import judge_trust
 from mdmprofile.cms.verify import Signature, Signer, is_signed, verify
 from mdmprofile.findings import by_severity, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
-from mdmprofile.moments import stamp
+from mdmprofile.moments import day, stamp
 from mdmprofile.reader import open_profile
 from mdmprofile.reports.model import View
 
@@ -62,10 +62,11 @@ def command(session: Session, file: Path, anchors: tuple[str, ...], at: datetime
         )
     else:
         findings += judge_trust(signature, trusted, at=now)
+    findings = [each if each.where == source else each._replace(where=f"{source}: {each.where}") for each in findings]
     view = View(
         now=now,
         findings=by_severity(findings),
-        files=[_sentence(each) for each in _signers(signature)],
+        files=[_sentence(each, now) for each in _signers(signature)],
         extra={
             "signed": signature is not None,
             "signers": [_signer_dict(each) for each in _signers(signature)],
@@ -79,11 +80,13 @@ def _signers(signature: Signature | None) -> tuple[Signer, ...]:
     return signature.signers if signature else ()
 
 
-def _sentence(signer: Signer) -> str:
+def _sentence(signer: Signer, now: datetime) -> str:
     name = signer.certificate.subject or signer.certificate.name if signer.certificate else "unknown"
     state = "intact" if signer.valid else f"NOT VALID, {signer.problem}"
     when = f", signed {stamp(signer.signing_time)}" if signer.signing_time else ""
-    return f"signed by {name}: {state}; {signer.digest}{when}"
+    over = signer.certificate is not None and signer.certificate.not_after < now
+    ended = f"; its certificate expired on {day(signer.certificate.not_after)}" if signer.certificate and over else ""
+    return f"signed by {name}: {state}; {signer.digest}{when}{ended}"
 
 
 def _signer_dict(signer: Signer) -> dict[str, Any]:

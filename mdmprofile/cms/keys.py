@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.chain import INTERMEDIATE, ROOT, IssuerGraph, role_of
-from mdmprofile.findings import Finding, finding
+from mdmprofile.findings import Finding, Severity, finding
 
 
 def complete_chain(signer: Identity, available: Sequence[Certificate]) -> Identity:
@@ -40,7 +40,18 @@ def judge_signer(
     graph = IssuerGraph(each for each in (*signer.chain, *available, *public) if each.is_ca)
     top = [signer.certificate, *graph.ancestors(signer.certificate)]
     if not signer.certificate.self_signed and not any(role_of(each) == ROOT for each in top):
-        missing = next((each for each in reversed(top) if not graph.issuers(each)), None)
-        reason = f"the issuer of {missing.name} is missing: {missing.issuer}" if missing else "its issuers have no root"
-        found.append(finding("signing.chain-incomplete", reason, where=where))
+        found.append(_incomplete(graph, top, where))
     return tuple(found)
+
+
+def _incomplete(graph: IssuerGraph, top: Sequence[Certificate], where: str) -> Finding:
+    """Without any issuer the chain is incomplete; above a given one the missing issuer may well be the root.
+
+    The root stays out of a signature, so its absence alone is no reason to warn.
+    """
+    missing = next((each for each in reversed(top) if not graph.issuers(each)), None)
+    reason = f"the issuer of {missing.name} is missing: {missing.issuer}" if missing else "its issuers have no root"
+    if missing is None or missing == top[0]:
+        return finding("signing.chain-incomplete", reason, where=where)
+    message = f"{reason}; if that is the root, all is well"
+    return finding("signing.chain-incomplete", message, where=where, severity=Severity.INFO)

@@ -22,15 +22,14 @@ def judge_trust(signature: Signature, anchors: Sequence[Certificate], *, at: dat
     left out: private CAs often lack what browsers ask for, and no key usage is required of a profile's signer.
     Revocation is not checked.
     """
-    return tuple(
-        finding(
-            "signature.untrusted",
-            f"the signer {each.certificate.name} is not trusted: {reason}",
-            where="signature",
-        )
-        for each in signature.signers
-        if each.certificate is not None and (reason := _distrust(each.certificate, signature.certificates, anchors, at))
-    )
+    found = []
+    for each in signature.signers:
+        reason = _distrust(each.certificate, signature.certificates, anchors, at) if each.certificate else ""
+        if each.certificate and reason:
+            message = f"the signer {each.certificate.name} is not trusted: {reason}"
+            hint = "" if reason.startswith("no path") else "sign the profile again with a valid certificate"
+            found.append(finding("signature.untrusted", message, where="signature", hint=hint))
+    return tuple(found)
 
 
 def _distrust(signer: Certificate, others: Sequence[Certificate], anchors: Sequence[Certificate], at: datetime) -> str:
@@ -47,6 +46,7 @@ def _distrust(signer: Certificate, others: Sequence[Certificate], anchors: Seque
             return "its certificate is expired or not valid yet"
         reason = first_line(error).rpartition(": ")[2]
         # A root that is embedded but not trusted sends the search round in circles.
-        detail = "" if "max depth" in reason else f" ({reason})"
+        vague = "max depth" in reason or "no interior errors" in reason
+        detail = "" if vague else f" ({reason})"
         return f"no path to a trusted certificate{detail}"
     return ""

@@ -83,17 +83,19 @@ def scep_weak_key(profile: Profile) -> Iterable[Finding]:
 def scep_values(profile: Profile) -> Iterable[Finding]:
     """Key size, type, usage, retries and fingerprint have the values that Apple allows."""
     for path, scep in _scep(profile):
-        checks = {
-            "Keysize": scep.get("Keysize", 1024) in _SCEP_SIZES,
-            "Key Type": scep.get("Key Type", "RSA") == "RSA",
-            "Key Usage": _number(scep.get("Key Usage", 0)) and scep.get("Key Usage", 0) in _USAGES,
-            "Retries": _number(scep.get("Retries", 3)),
-            "RetryDelay": _number(scep.get("RetryDelay", 10)),
-            "CAFingerprint": _fingerprint(scep.get("CAFingerprint", bytes(20))),
-        }
-        for name, good in checks.items():
-            if not good:
-                yield finding("scep.value", f"{name} has a value that is not allowed", where=f"{path}.{name}")
+        checks = (
+            ("Keysize", 1024, lambda value: value in _SCEP_SIZES, "1024, 2048 or 4096"),
+            ("Key Type", "RSA", lambda value: value == "RSA", "RSA"),
+            ("Key Usage", 0, lambda value: _number(value) and value in _USAGES, "0, 1, 4 or 5"),
+            ("Retries", 3, _number, "a number"),
+            ("RetryDelay", 10, _number, "a number of seconds"),
+            ("CAFingerprint", bytes(20), _fingerprint, "20 bytes of SHA-1 or 16 of MD5"),
+        )
+        for name, default, good, allowed in checks:
+            value = scep.get(name, default)
+            if not good(value):
+                given = value if _number(value) else shown(value)
+                yield finding("scep.value", f"{name} is {given}, and must be {allowed}", where=f"{path}.{name}")
         yield from _subject(scep, path, "scep.value")
 
 
