@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from mdmprofile.certificates import Certificate, Identity
+from mdmprofile.certificates import Identity
 from mdmprofile.chain import TrustChain, arrange
-from mdmprofile.cms.keys import complete_chain, judge_signer
+from mdmprofile.cms.keys import complete_chain, judge_signing
 from mdmprofile.cms.sign import sign
 from mdmprofile.config import EnrollmentConfig
 from mdmprofile.enrollment import enrollment_profile
 from mdmprofile.errors import collect
 from mdmprofile.findings import Finding, by_severity, finding, has_errors
-from mdmprofile.inventory import watched_by_config
+from mdmprofile.inventory import thresholds_of, watched_by_config
 from mdmprofile.judgement import judge_identity, judge_public, judge_removal, judge_topic
 from mdmprofile.materials import Materials, load_materials
 from mdmprofile.naming import Names, names_of
-from mdmprofile.plan import Plan, Thresholds, Watched, judge_dates, make_plan
+from mdmprofile.plan import Plan, Watched, judge_dates, make_plan
 from mdmprofile.profile import Profile
 from mdmprofile.rules import judge_enrollment, judge_trust_profile
 from mdmprofile.secret import Prompt
@@ -101,17 +101,6 @@ def _judge_enrollment(
     yield from judge_removal(config.profile, now=now)
 
 
-def thresholds_of(config: EnrollmentConfig) -> Thresholds:
-    """The dates and margins that a config is judged against."""
-    settings = config.profile
-    return Thresholds(
-        replace_on=settings.replace_on,
-        margin=settings.replace_margin,
-        warn=settings.warn,
-        critical=settings.critical,
-    )
-
-
 def _names(config: EnrollmentConfig, materials: Materials) -> tuple[Names, list[Finding]]:
     """Names for the payloads, and the finding that a replaced profile's identifier won over the config's."""
     identifier = config.profile.identifier
@@ -134,16 +123,6 @@ def _wants_trust(config: EnrollmentConfig, enrollment: bool) -> bool:
 
 def _unsigned() -> tuple[Finding, ...]:
     return (finding("signing.unsigned", "no signer is configured", where="signing"),)
-
-
-def judge_signing(signer: Identity, available: Sequence[Certificate]) -> tuple[Finding, ...]:
-    """Whether the signer can sign, and whether its chain leads to a root at hand or a public one."""
-    found = judge_signer(signer, available)
-    if any(each.rule == "signing.chain-incomplete" for each in found):
-        from mdmprofile.public import public_roots  # noqa: PLC0415 - only when a private root is not at hand
-
-        found = judge_signer(signer, available, public=public_roots())
-    return found
 
 
 def _artifacts(

@@ -64,6 +64,12 @@ RULES: dict[str, Rule] = {
         "set replace_on to the date of the next replacement",
         "observed",
     ),
+    "config.unfilled": Rule(
+        "warning",
+        "A template in the config has a variable that is not known, so its key was left out of the judgement.",
+        "give it with --var NAME=VALUE",
+        "observed",
+    ),
     "chain.incomplete": Rule(
         "error",
         "An issuer is missing, so a device cannot follow the chain to a root.",

@@ -174,10 +174,6 @@ class Certificate:
             return False
         return True
 
-    def pem(self) -> str:
-        """The certificate in PEM."""
-        return self.parsed.public_bytes(Encoding.PEM).decode("ascii")
-
     def _extension(self, kind: type[_Extension]) -> _Extension | None:
         try:
             return self.parsed.extensions.get_extension_for_class(kind).value

@@ -59,6 +59,7 @@ class IssuerGraph:
         for each in self.authorities:
             self._by_name.setdefault(each.subject_name, []).append(each)
         self._issuers: dict[Certificate, tuple[Certificate, ...]] = {}
+        self._ancestors: dict[Certificate, dict[Certificate, None]] = {}
 
     def named_issuers(self, certificate: Certificate) -> list[Certificate]:
         """The CAs whose subject is this certificate's issuer, whether they signed it or not; never itself."""
@@ -74,6 +75,8 @@ class IssuerGraph:
 
     def ancestors(self, certificate: Certificate) -> dict[Certificate, None]:
         """Every CA on any path upwards from this certificate, nearest first."""
+        if certificate in self._ancestors:
+            return self._ancestors[certificate]
         found: dict[Certificate, None] = {}
         waiting = list(self.issuers(certificate))
         while waiting:
@@ -81,6 +84,7 @@ class IssuerGraph:
             if each not in found:
                 found[each] = None
                 waiting.extend(self.issuers(each))
+        self._ancestors[certificate] = found
         return found
 
     def reaches_root(self, certificate: Certificate) -> bool:

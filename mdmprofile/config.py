@@ -102,7 +102,10 @@ class SigningSettings(NamedTuple):
 
 
 class EnrollmentConfig(NamedTuple):
-    """Everything that a build needs; ``source`` names the file it was read from."""
+    """Everything that a build needs; ``source`` names the file it was read from.
+
+    ``unfilled`` are the keys that a lenient reading left out because nobody gave their variables.
+    """
 
     profile: ProfileSettings
     server: ServerSettings
@@ -111,6 +114,7 @@ class EnrollmentConfig(NamedTuple):
     signing: SigningSettings | None
     output_directory: Path
     source: str = "flags"
+    unfilled: tuple[str, ...] = ()
 
 
 def load_config(
@@ -150,7 +154,7 @@ def load_config(
             if file is not None and key.partition(".")[0] not in (overrides or {}).get(table, {}):
                 problem.where = f"{source}: {problem.where}"
         raise collect(context.problems)
-    return config
+    return config._replace(unfilled=tuple(context.unfilled))
 
 
 def read_signing(values: Mapping[str, Any]) -> SigningSettings:
@@ -324,6 +328,9 @@ def _consent(value: Any, context: t.Context) -> dict[str, str]:  # noqa: ANN401
 def _uuids(value: Any, context: t.Context) -> dict[str, str]:  # noqa: ANN401
     if not isinstance(value, Mapping):
         raise TypeError("must be a table from SHA-256 fingerprints to UUIDs")
+    wrong = [name for name in value if re.fullmatch(r"[0-9a-fA-F]{64}", str(name).replace(":", "")) is None]
+    if wrong:
+        raise ValueError(f"{wrong[0]!r} is not a SHA-256 fingerprint of 64 hexadecimal digits")
     return {str(name).replace(":", "").lower(): t.uuid_text(each, context) for name, each in value.items()}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import threading
 import warnings
 from collections.abc import Iterable, Iterator
 
@@ -18,6 +19,10 @@ from mdmprofile.certificates import X509_ERRORS, Certificate, Identity, SigningK
 from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, collect
 
 MAX_IN_ONE_FILE = 2000
+
+# The filters of warnings belong to the whole process; threads that change them at once leave them changed.
+_WARNINGS = threading.Lock()
+MAX_ITERATIONS = 1_000_000
 
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 _CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
@@ -34,7 +39,8 @@ def load_certificates(data: bytes, *, source: str = "", password: bytes | None =
     data = _without_utf16(data)
     if not data.strip():
         raise CertificateError("is empty where certificates belong", where=source)
-    found = list(_from_pem(data, source) if _BEGIN in data else _from_der(data, source, password))
+    is_pem = _BEGIN in data and not _is_whole_der(data)
+    found = list(_from_pem(data, source) if is_pem else _from_der(data, source, password))
     if len(found) > MAX_IN_ONE_FILE:
         raise CertificateError(f"holds more than {MAX_IN_ONE_FILE} certificates", where=source)
     if not found:
@@ -67,10 +73,14 @@ def load_private_key(data: bytes, *, source: str = "", password: bytes | None = 
     """An RSA or EC private key in PEM or DER, encrypted or not.
 
     Raises ``PasswordError`` for a wrong or missing password, ``CertificateError`` for anything else. The RSA
-    consistency check is left out because it costs more than the signature; whoever signs verifies the result
-    with the certificate instead.
+    consistency check is left out because it costs more than the signature; whoever signs makes a trial signature
+    first.
     """
-    load = serialization.load_pem_private_key if _BEGIN in data else serialization.load_der_private_key
+    load = (
+        serialization.load_pem_private_key
+        if _BEGIN in data and not _is_whole_der(data)
+        else serialization.load_der_private_key
+    )
     try:
         key = load(data, password or None, unsafe_skip_rsa_key_validation=True)
     except TypeError as error:
@@ -174,6 +184,15 @@ def _inner_start(data: bytes) -> int:
     return 2 + (data[1] & 0x7F if len(data) > 1 and data[1] & 0x80 else 0)
 
 
+def _is_whole_der(data: bytes) -> bool:
+    """Whether the bytes are one DER SEQUENCE from first to last: then PEM inside it is part of a field, not a file."""
+    start = _inner_start(data)
+    if data[:1] != b"0" or len(data) < start:
+        return False
+    length = int.from_bytes(data[2:start], "big") if data[1] & 0x80 else data[1]
+    return start + length == len(data)
+
+
 def _first_inner_tag(data: bytes) -> int | None:
     """The tag of the first element inside an outer SEQUENCE."""
     start = _inner_start(data)
@@ -195,7 +214,7 @@ def _from_der(data: bytes, source: str, password: bytes | None) -> Iterable[Cert
 
 def _from_pkcs7(data: bytes, source: str) -> list[Certificate]:
     try:
-        with warnings.catch_warnings():
+        with _WARNINGS, warnings.catch_warnings():
             # It warns of BER and of certificates in another order than DER's, both of which are everyday.
             warnings.simplefilter("ignore", UserWarning)
             loaded = pkcs7.load_der_pkcs7_certificates(data)
@@ -212,6 +231,7 @@ def _from_pkcs7(data: bytes, source: str) -> list[Certificate]:
 
 
 def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list[Certificate], object | None]:
+    _refuse_slow(data, source)
     try:
         opened = pkcs12.load_pkcs12(data, password)
     except X509_ERRORS as error:
@@ -227,6 +247,30 @@ def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list
         for number, entry in enumerate(entries, 1)
     ]
     return certificates, opened.key
+
+
+def _refuse_slow(data: bytes, source: str) -> None:
+    """Refuse iteration counts that would keep the processor busy for minutes; real ones are a few thousand.
+
+    Only what stands outside the encryption can be seen: the MAC's count and that of each part.
+    """
+    from asn1crypto import pkcs12 as structure  # noqa: PLC0415 - slow to import, for PKCS#12 only
+
+    try:
+        parsed = structure.Pfx.load(data)
+        counts = [parsed["mac_data"]["iterations"].native] if parsed["mac_data"].native else []
+        for part in parsed.authenticated_safe:
+            if part["content_type"].native == "encrypted_data":
+                counts.append(part["content"]["encrypted_content_info"]["content_encryption_algorithm"].kdf_iterations)
+            elif part["content_type"].native == "data":
+                bags = structure.SafeContents.load(part["content"].native)
+                shrouded = [each["bag_value"] for each in bags if each["bag_id"].native == "pkcs8_shrouded_key_bag"]
+                counts += [each["encryption_algorithm"].kdf_iterations for each in shrouded]
+    except X509_ERRORS:
+        # cryptography says better what is wrong.
+        return
+    if any(count is not None and count > MAX_ITERATIONS for count in counts):
+        raise CertificateError(f"wants more than {MAX_ITERATIONS:,} iterations for its password", where=source)
 
 
 def _signing_key(key: object, source: str) -> SigningKey:

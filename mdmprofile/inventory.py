@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
-from mdmprofile.chain import INTERMEDIATE, LEAF, role_of, server_leaves
+from mdmprofile.chain import INTERMEDIATE, LEAF, IssuerGraph, role_of, server_leaves
 from mdmprofile.config import EnrollmentConfig
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
 from mdmprofile.materials import Materials
 from mdmprofile.moments import shift, spoken
-from mdmprofile.plan import Watched, watch
+from mdmprofile.plan import Thresholds, Watched, watch
 
 
 def watched_by_config(
@@ -31,9 +31,11 @@ def watched_by_config(
     if enrollment:
         found += _identity(config, materials, now)
     if materials.signer_certificate is not None:
-        found.append(watch(materials.signer_certificate, "signer", materials.signer_certificate.source))
-    chain = (*materials.signing_chain, *(materials.signer.chain if materials.signer else ()))
-    found += signing_chain(chain)
+        signer = materials.signer_certificate
+        found.append(watch(signer, "signer", signer.source))
+        beside = materials.signer.chain if materials.signer else ()
+        graph = IssuerGraph(each for each in (*materials.signing_chain, *beside, *materials.trust) if each.is_ca)
+        found += signing_chain(graph.ancestors(signer))
     if materials.push is not None:
         found.append(watch(materials.push, "push", materials.push.source))
     return without_repeats(found)
@@ -90,3 +92,14 @@ def watched_identity(identity: Identity, where: str = "") -> list[Watched]:
     """A PKCS#12's own certificate and those beside it."""
     others = [each._replace(where=where or each.where) for each in by_role(identity.chain)]
     return [watch(identity.certificate, "identity", where or identity.certificate.source), *others]
+
+
+def thresholds_of(config: EnrollmentConfig) -> Thresholds:
+    """The dates and margins that a config is judged against."""
+    settings = config.profile
+    return Thresholds(
+        replace_on=settings.replace_on,
+        margin=settings.replace_margin,
+        warn=settings.warn,
+        critical=settings.critical,
+    )

@@ -11,8 +11,9 @@ from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
 from mdmprofile.config import EnrollmentConfig, SigningSettings
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
 from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
-from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, collect
+from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, SecretError, collect
 from mdmprofile.inputs import MAX_PROFILE, read_file
+from mdmprofile.printable import printable
 from mdmprofile.profile import Profile
 from mdmprofile.secret import Prompt, SecretSource
 
@@ -52,8 +53,9 @@ class Materials:
 class _Loader:
     """Reads each file once and keeps every error instead of stopping at the first."""
 
-    def __init__(self, prompt: Prompt | None) -> None:
+    def __init__(self, prompt: Prompt | None, *, commands: bool = True) -> None:
         self.prompt = prompt
+        self.commands = commands
         self.errors: list[MdmprofileError] = []
         self._certificates: dict[Path, tuple[Certificate, ...]] = {}
 
@@ -74,6 +76,10 @@ class _Loader:
         return self._certificates[path]
 
     def secret(self, source: SecretSource | None) -> str | None:
+        if source is not None and source.kind == "command" and not self.commands:
+            message = "comes from a command, which is not run for a config that was only found in a directory"
+            self.errors.append(SecretError(message, where=source.key, hint="name the config itself"))
+            return None
         return None if source is None else self.attempt(lambda: source.fetch(self.prompt))
 
     def unlocked(
@@ -90,7 +96,7 @@ class _Loader:
             if source is not None or self.prompt is None:
                 self.errors.append(error)
                 return None, None
-            password = self.prompt(f"Password of {file}")
+            password = self.prompt(printable(f"Password of {file}"))
             return self.attempt(lambda: opener(_bytes(password))), password
         except MdmprofileError as error:
             self.errors.append(error)
@@ -98,14 +104,20 @@ class _Loader:
 
 
 def load_materials(
-    config: EnrollmentConfig, *, prompt: Prompt | None = None, private: bool = True, enrollment: bool = True
+    config: EnrollmentConfig,
+    *,
+    prompt: Prompt | None = None,
+    private: bool = True,
+    enrollment: bool = True,
+    commands: bool = True,
 ) -> Materials:
     """Read every file that the config names.
 
     Without ``private``, keys and secrets that are not needed to judge dates are left alone: the signer's key, the
     challenge, the removal password. Without ``enrollment``, so is everything that only the enrollment profile needs.
+    Without ``commands`` no secret's command is run.
     """
-    load = _Loader(prompt)
+    load = _Loader(prompt, commands=commands)
     identity = config.identity if enrollment else None
     secrets = private and enrollment
     signing = config.signing

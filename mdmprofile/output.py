@@ -1,4 +1,4 @@
-"""The only writer of result files: all of them or none, and never half of one."""
+"""The only writer of result files: never half of one, and none before all of them are complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def write_all(files: Sequence[Pending]) -> None:
     """Write every file, each complete or not at all.
 
     All are written beside their targets first and moved into place only when every one is complete, so a full disk
-    or an interruption leaves what stood there untouched. Raises ``OutputError``.
+    or an interruption leaves what stood there untouched; only between two of those moves could one be new and the next
+    still old. Raises ``OutputError``.
     """
     waiting: list[tuple[Path, Path]] = []
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
@@ -115,7 +115,7 @@ def make_plan(watched: Sequence[Watched], thresholds: Thresholds) -> Plan:
     if thresholds.replace_on is not None:
         steps.append(Step(thresholds.replace_on, "replace the profile as planned", "the planned date"))
     for each in dict.fromkeys(watched):
-        if each.role in _RENEWALS and each.not_after is not None:
+        if each.role in _RENEWALS and not each.baked_in and each.not_after is not None:
             action = _RENEWALS[each.role].format(name=each.name)
             why = f"it ends on {day(each.not_after)}; then {each.consequence}"
             steps.append(Step(shift(each.not_after, -thresholds.margin), action, why))
@@ -136,7 +136,7 @@ def judge_dates(
     plan = make_plan(things, thresholds)
     for each in things:
         found.extend(_judge(each, thresholds, plan, now, building))
-    if thresholds.replace_on is not None and thresholds.replace_on < now:
+    if thresholds.replace_on is not None and _has_passed(thresholds.replace_on, now):
         found.append(
             finding(
                 "plan.replacement-past",
@@ -190,6 +190,11 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
                 where=each.where,
                 hint=f"replace the profile {when}{also}",
             )
+
+
+def _has_passed(moment: datetime, now: datetime) -> bool:
+    """Whether the moment is over; a date without a time is its whole day, on which the profile is built and sent."""
+    return shift(moment, timedelta(days=1)) <= now if moment.time() == time() else moment < now
 
 
 def _issued_later(each: Watched) -> bool:

@@ -22,6 +22,7 @@ from mdmprofile.payloads.base import Payload, key, plist_keys
 
 TARGETS = {"any": 0, "iphone": 1, "ipad": 1, "watch": 2, "homepod": 3, "appletv": 4, "mac": 5, "visionpro": 6}
 
+MAX_PAYLOADS = 500
 _PLIST_ERRORS = (plistlib.InvalidFileException, ExpatError, *PARSER_ERRORS)
 
 
@@ -136,6 +137,10 @@ def parse(data: bytes, *, source: str = "") -> Profile:
         ) from None
     if not isinstance(plist, dict):
         raise ProfileError("is a property list, but not a dictionary", where=source)
+    content = plist.get("PayloadContent")
+    if isinstance(content, list) and len(content) > MAX_PAYLOADS:
+        # A binary property list can name one payload any number of times at a byte each.
+        raise ProfileError(f"has more than {MAX_PAYLOADS} payloads", where=source)
     return Profile(plist)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mdmprofile.certificates import Certificate
+from mdmprofile.cms.structure import holds_content
 from mdmprofile.cms.verify import Signature, is_signed, verify
 from mdmprofile.containers import load_certificates
 from mdmprofile.errors import CertificateError, ProfileError
@@ -31,7 +32,7 @@ class OpenedProfile:
 def is_profile(data: bytes) -> bool:
     """Whether the bytes look like a profile: a property list, or signed data that holds content."""
     if is_signed(data):
-        return b"<plist" in data or b"bplist00" in data
+        return holds_content(data)
     return looks_like_plist(data)
 
 

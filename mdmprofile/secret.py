@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mdmprofile.errors import InputError, SecretError
 from mdmprofile.inputs import MAX_SECRET, read_file
+from mdmprofile.printable import printable
 
 COMMAND_SECONDS = 60
 Prompt = Callable[[str], str]
@@ -43,7 +44,7 @@ class SecretSource:
             raise SecretError(
                 "would be asked for, but nobody can answer here", where=self.key, hint="use file, env or command"
             )
-        return self._checked(prompt(str(self.place)), "answer")
+        return self._checked(prompt(printable(str(self.place))), "answer")
 
     def _from_environment(self, name: str) -> str:
         value = os.environ.get(name)
@@ -70,26 +71,32 @@ class SecretSource:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise SecretError(f"the command {command[0]} cannot be run: {reason}", where=self.key) from None
-        timed_out = threading.Event()
+        found: list[bytes] = []
+        output = process.stdout
+        # A thread, because a child of the command can keep the pipe open after the command was killed.
 
-        def give_up() -> None:
-            timed_out.set()
-            process.kill()
+        def read() -> None:
+            if output is not None:
+                with output:
+                    found.append(output.read(MAX_SECRET + 1))
 
-        timer = threading.Timer(COMMAND_SECONDS, give_up)
-        timer.daemon = True
-        timer.start()
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
         try:
-            data = process.stdout.read(MAX_SECRET + 1) if process.stdout else b""
-            if len(data) > MAX_SECRET:
+            reader.join(COMMAND_SECONDS)
+            silent = reader.is_alive()
+            data = found[0] if found else b""
+            if silent or len(data) > MAX_SECRET:
                 process.kill()
-            process.communicate()
-            status = process.returncode
+            status = process.wait(COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            silent = True
         finally:
-            timer.cancel()
             process.kill()
-        if timed_out.is_set():
-            raise SecretError(f"the command {command[0]} gave no answer in {COMMAND_SECONDS} seconds", where=self.key)
+            process.wait()
+        if silent:
+            message = f"the command {command[0]} gave no answer in {COMMAND_SECONDS} seconds"
+            raise SecretError(message, where=self.key)
         if len(data) <= MAX_SECRET and status:
             raise SecretError(f"the command {command[0]} failed with status {status}", where=self.key)
         return self._text(data, f"output of {command[0]}")

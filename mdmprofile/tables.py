@@ -27,6 +27,7 @@ class Context:
         self.render = render
         self.lenient = lenient
         self.problems: list[MdmprofileError] = []
+        self.unfilled: list[str] = []
 
     def problem(self, where: str, message: str, hint: str = "") -> None:
         """Keep one mistake."""
@@ -64,7 +65,9 @@ class Table:
         try:
             return convert(self.values[name], self.context)
         except UnfilledError as error:
-            if not self.context.lenient:
+            if self.context.lenient:
+                self.context.unfilled.append(self.where(name))
+            else:
                 self.context.problem(self.where(name), error.message, error.hint)
         except TemplateError as error:
             self.context.problem(self.where(name), error.message, error.hint)

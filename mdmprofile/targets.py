@@ -12,22 +12,22 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdmprofile.builder import thresholds_of
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import LEAF
 from mdmprofile.cms.trust import judge_trust
 from mdmprofile.cms.verify import Signature, is_signed, verify
 from mdmprofile.config import load_config
 from mdmprofile.config_identity import Pkcs12Settings
-from mdmprofile.containers import is_pkcs12, load_certificates, load_pkcs12
+from mdmprofile.containers import MAX_IN_ONE_FILE, is_pkcs12, load_certificates, load_pkcs12
 from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, collect
-from mdmprofile.findings import Finding, finding
+from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
 from mdmprofile.inventory import (
     by_role,
     evident_role,
     of_file,
     signing_chain,
+    thresholds_of,
     watched_by_config,
     watched_identity,
     without_repeats,
@@ -38,6 +38,7 @@ from mdmprofile.payloads import types
 from mdmprofile.plan import Thresholds, Watched, watch
 from mdmprofile.profile import Profile, parse
 from mdmprofile.reader import is_profile, payload_certificates
+from mdmprofile.templating import Variables
 
 MAX_FILES = 10_000
 _SUFFIXES = frozenset(
@@ -45,6 +46,15 @@ _SUFFIXES = frozenset(
 )
 
 
+_JUDGED = (
+    "profile.replace_on",
+    "profile.replace_margin",
+    "profile.warn",
+    "profile.critical",
+    "server.push_certificate",
+    "identity.file",
+    "identity.validity",
+)
 _ISSUED = ("from SCEP", "from ACME")
 # The place of a certificate in a file that holds several.
 _PLACE = re.compile(r" #\d+$")
@@ -67,16 +77,20 @@ class Target(NamedTuple):
     errors: tuple[MdmprofileError, ...] = ()
 
     def distrust(self, anchors: Sequence[Certificate], *, at: datetime) -> Iterable[Finding]:
-        """What is wrong with trusting the signer of a signed profile."""
+        """What is wrong with trusting the signer of a profile; nothing for other targets."""
+        if self.source and self.signature is None:
+            return (finding("signature.missing", "the profile is not signed", where=self.source),)
         found = judge_trust(self.signature, anchors, at=at) if self.signature else ()
         return (_within(self.source, each) for each in found)
 
 
-def read_target(name: str, *, now: datetime, password: str | None = None) -> tuple[Target, ...]:
+def read_target(
+    name: str, *, now: datetime, password: str | None = None, variables: Variables | None = None
+) -> tuple[Target, ...]:
     """Everything that ends in one file, or in each file of a directory and those below it.
 
-    ``name`` is a path or ``-``; ``password`` opens PKCS#12 files. What cannot be read is in ``errors``; the rest is
-    still there.
+    ``name`` is a path or ``-``; ``password`` opens PKCS#12 files, ``variables`` fill a config's templates. What cannot
+    be read is in ``errors``; the rest is still there.
     """
     path = Path(name)
     try:
@@ -84,7 +98,7 @@ def read_target(name: str, *, now: datetime, password: str | None = None) -> tup
             raise InputError("servers cannot be checked by this version", where=name, hint="give a file")
         if path != STDIN and os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
             return _directory(path, now=now, password=password)
-        return (_file(path, now=now, password=password),)
+        return (_file(path, now=now, password=password, variables=variables),)
     except MdmprofileError as error:
         return (Target((), errors=(error,)),)
 
@@ -104,8 +118,10 @@ def date_identities(
 def _dated(target: Target, validity: timedelta | None, now: datetime) -> Target:
     if validity is None or target.validity is not None:
         return target
-    signed = [each.signing_time for each in target.signature.signers] if target.signature else []
-    start = next((each for each in signed if each is not None), now)
+    signers = target.signature.signers if target.signature else ()
+    times = [each.signing_time for each in signers if each.valid and each.signing_time is not None]
+    # The signer states the time; a time to come would make everything last longer than it does.
+    start = min((*times, now))
     name = f"valid for {spoken(validity)} from {day(start)}"
     return target._replace(
         watched=tuple(
@@ -122,7 +138,7 @@ def _directory(path: Path, *, now: datetime, password: str | None) -> tuple[Targ
     files = sorted(_candidates(path, errors))
     if not files and not errors:
         raise InputError("holds no profile, certificate or config", where=str(path))
-    parts = [(each, part) for each in files for part in read_target(str(each), now=now, password=password)]
+    parts = [(each, _found(each, now=now, password=password)) for each in files]
     opened = {
         os.path.abspath(_PLACE.sub("", watched.certificate.source))  # noqa: PTH100 - a source is text
         for _, part in parts
@@ -140,6 +156,14 @@ def _directory(path: Path, *, now: datetime, password: str | None) -> tuple[Targ
             if not _opened_elsewhere(file, part, opened)
         ),
     )
+
+
+def _found(file: Path, *, now: datetime, password: str | None) -> Target:
+    """A file that nobody named, only its directory: whoever put it there must not have commands run."""
+    try:
+        return _file(file, now=now, password=password, commands=False)
+    except MdmprofileError as error:
+        return Target((), errors=(error,))
 
 
 def _opened_elsewhere(file: Path, part: Target, opened: Container[str]) -> bool:
@@ -185,14 +209,16 @@ def _is_foreign(file: Path, suffix: str) -> bool:
     return b"-----BEGIN " in data and not any(each in data for each in labels)
 
 
-def _file(path: Path, *, now: datetime, password: str | None) -> Target:
+def _file(
+    path: Path, *, now: datetime, password: str | None, commands: bool = True, variables: Variables | None = None
+) -> Target:
     if path.suffix.lower() == ".toml":
-        return _config(path, now=now)
+        return _config(path, now=now, commands=commands, variables=variables)
     source = "standard input" if path == STDIN else str(path)
     data = read_file(path, limit=MAX_PROFILE)
     if is_profile(data):
         return _opened(data, source, password)
-    if data.lstrip()[:1] == b"[":
+    if data.lstrip()[:1] == b"[" and b"-----BEGIN " not in data:
         return Target(tuple(by_role(_anchors(data, source))))
     secret = password.encode("utf-8") if password is not None else None
     if is_pkcs12(data):
@@ -210,15 +236,27 @@ def _pkcs12_file(data: bytes, source: str, password: bytes | None) -> Target:
         return Target(tuple(by_role(load_certificates(data, source=source, password=password))))
 
 
-def _config(path: Path, *, now: datetime) -> Target:
-    config = load_config(path, lenient=True)
-    materials = load_materials(config, private=False)
+def _config(path: Path, *, now: datetime, commands: bool, variables: Variables | None) -> Target:
+    config = load_config(path, variables=variables, lenient=True)
+    materials = load_materials(config, private=False, commands=commands)
     return Target(
         watched_by_config(config, materials, now=now),
+        tuple(_unfilled(config.source, key) for key in config.unfilled),
         thresholds=thresholds_of(config),
         identifier=config.profile.identifier,
         validity=None if isinstance(config.identity, Pkcs12Settings) else config.identity.validity,
         errors=(collect(materials.errors),) if materials.errors else (),
+    )
+
+
+def _unfilled(source: str, key: str) -> Finding:
+    """A key whose template nobody filled; a warning where that hides a certificate or a date from the judgement."""
+    matters = key.startswith(("trust.", "signing.")) or key in _JUDGED
+    return finding(
+        "config.unfilled",
+        f"{key} has a variable that is not known, so it was not judged",
+        where=f"{source}: {key}",
+        severity=None if matters else Severity.INFO,
     )
 
 
@@ -249,6 +287,8 @@ def _opened(data: bytes, source: str, password: str | None) -> Target:
             raise InputError("is encrypted, so its certificates cannot be read", where=source)
         for each in _payloads(profile, source, password):
             watched += each.watched
+            if len(watched) > MAX_IN_ONE_FILE:
+                raise InputError(f"holds more than {MAX_IN_ONE_FILE} certificates", where=source)
             findings += each.findings
     except MdmprofileError as error:
         errors = (error,)
@@ -279,27 +319,30 @@ def _payloads(profile: Profile, source: str, password: str | None) -> Iterable[T
             yield Target((Watched("identity", name, where, baked_in=True, not_after=None),))
 
 
-def _certificates(payload: Mapping[str, Any], where: str, pins: list[object]) -> Target:
+def _certificates(payload: Mapping[str, Any], where: str, pins: frozenset[str]) -> Target:
     try:
         certificates = payload_certificates(payload.get("PayloadContent"), source=where)
     except CertificateError as error:
         return Target((), (finding("profile.certificate-unreadable", error.message, where=where),))
-    pinned = payload.get("PayloadUUID") in pins
+    uuid = payload.get("PayloadUUID")
+    pinned = isinstance(uuid, str) and uuid in pins
     roles = [(each, evident_role(each)) for each in certificates]
     # Whatever is in a payload changes only with the profile, the server's own certificate too.
     return Target(
         tuple(
-            watch(each, "pinned" if pinned and role == LEAF else role, where)._replace(baked_in=True)
+            watch(each, "pinned" if pinned and role == LEAF else role, where)._replace(
+                baked_in=True, consequence_of="file" if role == LEAF and not pinned else ""
+            )
             for each, role in roles
         )
     )
 
 
-def _pins(profile: Profile) -> list[object]:
+def _pins(profile: Profile) -> frozenset[str]:
     """The UUIDs of certificates that the MDM payload pins the server to."""
     names = ("ServerURLPinningCertificateUUIDs", "CheckInURLPinningCertificateUUIDs")
     lists = [each.get(name) for _, each in profile.of_type(types.MDM) for name in names]
-    return [uuid for each in lists if isinstance(each, list) for uuid in each]
+    return frozenset(uuid for each in lists if isinstance(each, list) for uuid in each if isinstance(uuid, str))
 
 
 def _pkcs12(payload: Mapping[str, Any], where: str, given: str | None) -> Target:

@@ -105,12 +105,6 @@ def test_fingerprint_names_and_dates_are_those_openssl_reads(openssl: Callable[.
     ]
 
 
-def test_pem_is_the_same_certificate_to_openssl(openssl: Callable[..., bytes]) -> None:
-    """The PEM text decodes to the bytes it was made from."""
-    leaf = issue("leaf")
-    assert openssl("x509", "-outform", "DER", data=leaf.ours.pem().encode()) == leaf.der
-
-
 def test_certificates_are_equal_by_their_bytes_alone() -> None:
     """Where a certificate was read from does not make it another one."""
     one, other = issue("same", key=ec_key()), issue("same", key=ec_key())

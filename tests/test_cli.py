@@ -267,9 +267,27 @@ class TestProcess:
             os.close(writing)
         assert (done.returncode, done.stdout) == (3, "")
 
+    @pytest.mark.parametrize("report", ["text", "json"])
+    def test_a_build_that_is_written_is_done_though_nobody_can_read_its_report(
+        self, report: str, tmp_path: Path
+    ) -> None:
+        """Exit code 3 would say that nothing was written."""
+        site = make_site(tmp_path / "site")
+        with Path("/dev/full").open("wb") as full:
+            done = process("build", "--format", report, *AT, cwd=site.folder, stdout=full)
+        assert done.returncode == 0
+        assert "the report cannot be shown" in done.stderr
+        assert (site.folder / "out" / "enroll.mobileconfig").exists()
+
     @pytest.mark.parametrize(
         "words",
-        [["rules"], ["--version"], ["build", *AT], ["build", "--format", "json", *AT], ["build", "-o", "-", *AT]],
+        [
+            ["rules"],
+            ["--version"],
+            ["check", "root.pem", *AT],
+            ["check", "root.pem", "--format", "json", *AT],
+            ["build", "-o", "-", *AT],
+        ],
         ids=["rules", "version", "text-report", "json-report", "profile"],
     )
     def test_a_full_standard_output_is_an_error_that_says_so(self, words: list[str], shared_site: Site) -> None:

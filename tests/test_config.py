@@ -539,7 +539,7 @@ def test_value_where_a_table_belongs_is_a_mistake(tmp_path: Path, table: str, va
         ("server", "access_rights = 1.5", "must be a whole number"),
         ("server", "enrollment_mode = 'x'", "use one of BYOD, ADDE"),
         ("trust", "uuids = 'x'", "must be a table from SHA-256 fingerprints to UUIDs"),
-        ("trust", "uuids = { aa = 'x' }", "is not a UUID"),
+        ("trust", f"uuids = {{ {'ab' * 32} = 'x' }}", "is not a UUID"),
         ("trust", "certificates = { a = 1 }", "must be text in quotes, not a table"),
         ("identity", "type = 4", "must be text in quotes, not a number"),
         ("identity", "type = 'pkcs'", "did you mean 'pkcs12'?"),

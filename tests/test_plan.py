@@ -320,15 +320,22 @@ class TestPassedReplacement:
     """A planned replacement that has passed."""
 
     @pytest.mark.parametrize(
-        ("after", "expected"), [(0 * SECOND, []), (SECOND, ["plan.replacement-past"])], ids=["on it", "second after"]
+        ("on", "after", "expected"),
+        [
+            (day(REPLACE_ON), DAY - SECOND, []),
+            (day(REPLACE_ON), DAY, ["plan.replacement-past"]),
+            (f"{day(REPLACE_ON)}T09:00:00Z", timedelta(hours=9), []),
+            (f"{day(REPLACE_ON)}T09:00:00Z", timedelta(hours=9, seconds=1), ["plan.replacement-past"]),
+        ],
+        ids=["on its day", "day after", "on the minute", "second after"],
     )
-    def test_planned_replacement_has_passed_one_second_later(
-        self, tmp_path: Path, mdmprofile: Command, after: timedelta, expected: list[str]
+    def test_planned_replacement_has_passed_when_its_day_or_its_minute_has(
+        self, tmp_path: Path, mdmprofile: Command, on: str, after: timedelta, expected: list[str]
     ) -> None:
-        """The moment itself is still in time."""
+        """The day that was planned is the day on which the profile is built."""
         file = tmp_path / "root.pem"
         file.write_bytes(root_ca().pem)
-        flags = ("--format", "json", "--replace-on", day(REPLACE_ON))
+        flags = ("--format", "json", "--replace-on", on)
         outcome = mdmprofile("check", file, *flags, at=stamp(REPLACE_ON + after))
         assert outcome.rules == expected
         assert outcome.code == len(expected)
@@ -336,7 +343,7 @@ class TestPassedReplacement:
     def test_build_refuses_a_replacement_in_the_past(self, site: Site, mdmprofile: Command) -> None:
         """A profile built today cannot have been due yesterday: a mistake in the config, and nothing is written."""
         outcome = mdmprofile(
-            "build", "-c", site.config, "-o", site.folder / "out", "--format", "json", "--replace-on", "2031-03-01"
+            "build", "-c", site.config, "-o", site.folder / "out", "--format", "json", "--replace-on", "2031-02-28"
         )
         assert [(each["rule"], each["severity"]) for each in expiries(outcome)] == [("plan.replacement-past", "error")]
         assert outcome.code == 2

@@ -660,15 +660,14 @@ class TestConfigs:
         assert "Signing Root" not in {each for _, each in found}
 
     def test_signing_chain_counts_its_intermediates_once(self, site: Site, mdmprofile: Command) -> None:
-        """Leaves and roots in a chain file are not embedded; an intermediate that trust has too is one row."""
+        """Only what is above the signer is embedded; an intermediate that trust has too is one row."""
         other = root_ca("Signing Root")
         below = intermediate_ca(other, "Signing Intermediate")
         (site.folder / "chain.pem").write_bytes(bundle(other, below, issue("Leaf", other), site.intermediate))
         site.edit(lambda text: text + 'chain = ["chain.pem"]\n')
         found = Counter(rows(check(mdmprofile, site.config)))
-        assert found["intermediate", "Signing Intermediate"] == 1
         assert found["intermediate", "Test Intermediate"] == 1
-        assert {"Leaf", "Signing Root"}.isdisjoint(each for _, each in found)
+        assert {"Leaf", "Signing Root", "Signing Intermediate"}.isdisjoint(each for _, each in found)
 
     @pytest.mark.parametrize("order", [1, -1], ids=["signer first", "signer last"])
     def test_whole_chain_in_the_signer_file_counts(self, site: Site, mdmprofile: Command, order: int) -> None:
@@ -683,9 +682,10 @@ class TestConfigs:
         assert ("intermediate", "Signing Intermediate") in found
 
     def test_public_trust_embeds_nothing_so_nothing_of_it_is_watched(self, site: Site, mdmprofile: Command) -> None:
-        """With a public CA the profile carries no trust certificate."""
+        """With a public CA the profile carries no trust certificate, and its signature the signer's intermediate."""
         site.edit(lambda text: text.replace("[trust]", "[trust]\npublic = true"))
-        assert [role for role, _ in rows(check(mdmprofile, site.config))] == ["leaf", "signer", "push"]
+        found = [role for role, _ in rows(check(mdmprofile, site.config))]
+        assert found == ["leaf", "signer", "intermediate", "push"]
 
     def test_pinned_certificates_are_watched_as_pinned(self, site: Site, mdmprofile: Command) -> None:
         """Both lists, each certificate once."""

@@ -43,9 +43,9 @@ def command(
       mdmprofile build -c enroll.toml --replace-on 2027-06-01 --format json
       mdmprofile build --replaces old.mobileconfig -o new
     """
-    session.keep_stdout_free(flags["output_dir"])
     now = at or right_now()
     settings = config_from(flags, config=config, variables=variables)
+    session.keep_stdout_free(settings.output_directory)
     result = build(settings, now=now, prompt=ask())
     return deliver(session, result, settings.output_directory, now=now)
 
@@ -68,7 +68,8 @@ def deliver(session: Session, result: BuildResult, directory: Path, *, now: date
         files=_files(result, directory, to_stdout=to_stdout),
         extra={"artifacts": [] if to_stdout else [artifact_dict(each, directory) for each in result.artifacts]},
     )
-    return session.finish(view, to_stderr=to_stdout)
+    finish = session.finish_written if result.artifacts and not to_stdout else session.finish
+    return finish(view, to_stderr=to_stdout)
 
 
 def payload_rows(profile: Profile) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from mdmprofile.anchors import load_anchors
+from mdmprofile.cli.config_flags import parse_variables
 from mdmprofile.cli.params import DATE_OPTIONS, DURATION, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.findings import by_severity
@@ -31,6 +32,9 @@ from mdmprofile.targets import date_identities, read_target
     type=DURATION,
     help="How long SCEP or ACME certificates last, from the signature on.",
 )
+@click.option(
+    "--var", "variables", metavar="NAME=VALUE", multiple=True, help="Template variable of configs; repeatable."
+)
 @click.option("--password-file", type=FILE, help="File with the password of PKCS#12 targets.")
 @click.option("-o", "--output", type=FILE, help="Write the report to this file.")
 @DATE_OPTIONS
@@ -41,6 +45,7 @@ def command(
     targets: tuple[str, ...],
     anchors: tuple[str, ...],
     identity_validity: timedelta | None,
+    variables: tuple[str, ...],
     password_file: Path | None,
     output: Path | None,
     replace_on: datetime | None,
@@ -65,7 +70,8 @@ def command(
     now = at or right_now()
     trusted = load_anchors(anchors) if anchors else None
     password = SecretSource("file", password_file, "--password-file").fetch() if password_file else None
-    found = [each for name in targets for each in read_target(name, now=now, password=password)]
+    given = parse_variables(variables)
+    found = [each for name in targets for each in read_target(name, now=now, password=password, variables=given)]
     read = date_identities(found, now=now, validity=identity_validity)
     findings, plans = [], []
     for each in read:

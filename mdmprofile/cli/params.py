@@ -65,13 +65,13 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-def report_options(fail_on: str, formats: tuple[str, ...] = ("text", "json")) -> Callable[[F], F]:
+def report_options(fail_on: str) -> Callable[[F], F]:
     """Format, colour, quietness and the severity from which the exit code is not 0."""
     return options(
         click.option(
             "--format",
             "report_format",
-            type=click.Choice(formats),
+            type=click.Choice(["text", "json"]),
             default="text",
             show_default=True,
             help="Format of the report.",

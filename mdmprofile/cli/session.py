@@ -28,6 +28,16 @@ class Session(NamedTuple):
     quiet: bool
     verbose: bool
 
+    def finish_written(self, view: View, *, to_stderr: bool = False) -> int:
+        """Report what was written already: that nobody can read the report does not undo it, so it is no failure."""
+        try:
+            return self.finish(view, to_stderr=to_stderr)
+        except BrokenPipeError:
+            raise
+        except (OutputError, OSError) as error:
+            complain(f"the report cannot be shown: {error}")
+            return self.exit_code(view)
+
     def finish(self, view: View, *, to_stderr: bool = False, output: Path | None = None) -> int:
         """Report the view, into ``output`` when it is given, and return the exit code."""
         shown = self._shown(view)

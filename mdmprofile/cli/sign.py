@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from mdmprofile.builder import judge_signing
 from mdmprofile.cli.config_flags import SIGNER_OPTIONS, overrides_of
 from mdmprofile.cli.params import AT, END_OPTIONS, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
-from mdmprofile.cms.keys import complete_chain
+from mdmprofile.cms.keys import complete_chain, judge_signing
 from mdmprofile.cms.sign import sign
 from mdmprofile.cms.verify import is_signed
 from mdmprofile.config import read_signing

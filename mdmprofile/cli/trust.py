@@ -34,8 +34,8 @@ def command(
     Example:
       mdmprofile trust -c enroll.toml -o public
     """
-    session.keep_stdout_free(flags["output_dir"])
     now = at or right_now()
     settings = config_from(flags, config=config, variables=variables)
+    session.keep_stdout_free(settings.output_directory)
     result = build_trust(settings, now=now, prompt=ask())
     return deliver(session, result, settings.output_directory, now=now)

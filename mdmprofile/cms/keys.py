@@ -44,6 +44,16 @@ def judge_signer(
     return tuple(found)
 
 
+def judge_signing(signer: Identity, available: Sequence[Certificate]) -> tuple[Finding, ...]:
+    """Whether the signer can sign, and whether its chain leads to a root at hand or a public one."""
+    found = judge_signer(signer, available)
+    if any(each.rule == "signing.chain-incomplete" for each in found):
+        from mdmprofile.public import public_roots  # noqa: PLC0415 - only when a private root is not at hand
+
+        found = judge_signer(signer, available, public=public_roots())
+    return found
+
+
 def _incomplete(graph: IssuerGraph, top: Sequence[Certificate], where: str) -> Finding:
     """Without any issuer the chain is incomplete; above a given one the missing issuer may well be the root.
 

@@ -18,10 +18,11 @@ from mdmprofile.errors import PARSER_ERRORS, SignatureFormatError
 MAX_SIGNERS = 16
 MAX_CERTIFICATES = 100
 # Elements cost far more memory than their bytes once they are parsed, so the bytes are bounded first.
-MAX_ELEMENT_BYTES = 512 * 1024
+MAX_ELEMENT_BYTES = 128 * 1024
+MAX_OID_BYTES = 64
 
 _NEEDED = ("message_digest", "content_type", "signing_time")
-_OCTETS, _CONSTRUCTED_OCTETS, _INDEFINITE = 0x04, 0x24, 0x80
+_OCTETS, _CONSTRUCTED_OCTETS, _INDEFINITE, _EXPLICIT = 0x04, 0x24, 0x80, 0xA0
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
     Raises ``SignatureFormatError`` for anything else, whatever the parser made of it.
     """
     try:
-        info = cms.ContentInfo.load(data, strict=True)
+        info = _content_info(data)
         if info["content_type"].native != "signed_data":
             kind = info["content_type"].native
             raise SignatureFormatError(f"is CMS of type {kind}, not signed data", where=source)
         signed = info["content"]
-        encapsulated = signed["encap_content_info"]
+        encapsulated = _bounded(signed["encap_content_info"])
         infos = signed["signer_infos"]
         if max(len(infos.contents or b""), len(signed["certificates"].contents or b"")) > MAX_ELEMENT_BYTES:
             raise SignatureFormatError("has too many signers or certificates", where=source)
@@ -90,14 +91,42 @@ def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
         ) from None
 
 
-def _content(encapsulated: Any) -> bytes | None:  # noqa: ANN401 - asn1crypto has no types
-    content = encapsulated["content"]
-    if isinstance(content, core.Void):
+def holds_content(data: bytes) -> bool:
+    """Whether SignedData has content in it, as a signed profile does and a certificate bundle does not.
+
+    Bytes that only begin like SignedData count as if they had, so that opening them says what is wrong.
+    """
+    try:
+        return _content(_bounded(_content_info(data)["content"]["encap_content_info"])) is not None
+    except PARSER_ERRORS:
+        return True
+
+
+def _content_info(data: bytes) -> Any:  # noqa: ANN401 - asn1crypto has no types
+    return _bounded(cms.ContentInfo.load(data, strict=True))
+
+
+def _bounded(typed: Any) -> Any:  # noqa: ANN401
+    """The structure, unless the object identifier of its type is absurdly long: reading one is quadratic."""
+    if len(typed["content_type"].contents) > MAX_OID_BYTES:
+        raise ValueError("an object identifier is too long")
+    return typed
+
+
+def _content(encapsulated: Any) -> bytes | None:  # noqa: ANN401
+    """The content's octets, read from the raw element: BER has forms that the parser refuses."""
+    raw = encapsulated.contents
+    start = 2 + raw[1]
+    if raw[start : start + 2] in {b"", b"\x00\x00"}:
         return None
-    octets = content.parsed if isinstance(content, core.Any) else content
-    if octets.method == 1:
-        return b"".join(_chunks(octets.contents))
-    return bytes(octets)
+    if raw[start] != _EXPLICIT:
+        raise ValueError("the content is not tagged [0]")
+    first = raw[start + 1]
+    size = first & 0x7F if first & 0x80 else 0
+    begin = start + 2 + size
+    length = int.from_bytes(raw[start + 2 : begin], "big") if size else first
+    body = raw[begin:] if first == _INDEFINITE else raw[begin : begin + length]
+    return b"".join(_chunks(body))
 
 
 def _chunks(data: bytes) -> Iterator[bytes]:
@@ -125,7 +154,7 @@ def _chunks(data: bytes) -> Iterator[bytes]:
 
 def _certificates(signed: Any) -> tuple[bytes, ...]:  # noqa: ANN401
     choices = signed["certificates"]
-    if choices.native is None:
+    if not choices.contents:
         return ()
     return tuple(each.chosen.dump() for each in choices if each.name == "certificate")
 

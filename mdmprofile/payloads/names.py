@@ -11,6 +11,7 @@ from mdmprofile.payloads.base import key, plist_keys
 Subject = tuple[tuple[str, str], ...]
 
 _OID = r"[0-2](\.\d+)+"
+_MAX_SUBJECT = 4096
 SHORT_NAMES = ("C", "ST", "L", "O", "OU", "CN")
 
 
@@ -20,6 +21,8 @@ def parse_subject(text: str) -> Subject:
     A comma or slash inside a value is escaped with a backslash. Types are Apple's short names (C, ST, L, O, OU,
     CN) or dotted OIDs. Raises ``ValueError`` with a sentence that says what is wrong.
     """
+    if len(text) > _MAX_SUBJECT:
+        raise ValueError(f"is longer than {_MAX_SUBJECT} characters")
     separator = "/" if text.startswith("/") else ","
     body = text.removeprefix("/")
     pairs = []

@@ -13,6 +13,7 @@ from mdmprofile.reports.timeline import Timeline, lay_out
 
 _WIDTH = 60
 _LABEL = 34
+_WIDEST = 48
 
 
 def render(view: View) -> str:
@@ -75,8 +76,9 @@ def _row(each: Watched, view: View) -> tuple[str, str, str, str, str]:
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(columns(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(map(fitted, row, widths)).rstrip() for row in rows]
+    """The rows in columns; one absurdly long name does not widen all the others, and the last column is not filled."""
+    widths = [min(max(columns(row[column]) for row in rows), _WIDEST) for column in range(len(rows[0]) - 1)]
+    return ["  ".join((*map(fitted, row, widths), row[-1])).rstrip() for row in rows]
 
 
 def bar_labels(line: Timeline) -> list[str]:
