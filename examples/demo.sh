@@ -19,8 +19,8 @@ step "Build and sign the enrollment profile and the documents beside it" "mdmpro
 step "Who signed it?" "mdmprofile verify out/enroll.mobileconfig --trust pki/root.pem"
 "$mdmprofile" verify out/enroll.mobileconfig --trust pki/root.pem
 
-step "What would a replacement three years from now mean?" "mdmprofile check out/enroll.mobileconfig --replace-on ..."
 later=$(($(date +%Y) + 3))-01-01
+step "What would a replacement on $later mean?" "mdmprofile check out/enroll.mobileconfig --replace-on $later"
 "$mdmprofile" check out/enroll.mobileconfig --replace-on "$later" --fail-on error
 
 step "The property list itself" "mdmprofile unsign out/enroll.mobileconfig -o -"

@@ -201,7 +201,10 @@ class Identity:
 
 def first_line(error: BaseException) -> str:
     """The first line of a parser's own message, short enough for a one-line error; never the input itself."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    if "ParseError" in line:
+        return "its DER is damaged or cut short"
+    return "it is damaged, or of another kind" if "deserialize" in line else line
 
 
 def _verify(key: object, subject: x509.Certificate) -> None:

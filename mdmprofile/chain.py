@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.errors import CertificateError
-from mdmprofile.findings import Finding, finding
+from mdmprofile.findings import Finding, Severity, finding
 
 # Signatures to verify grow with the square of the CAs that share a name.
 MAX_CERTIFICATES = 300
@@ -261,13 +261,14 @@ def _completeness(
     keys, names = {each.key_info for each in on_path}, {each.subject_name for each in on_path}
     related = {each for each in graph.authorities if each.key_info in keys or each.subject_name in names}
     for each in graph.root_down:
+        message = f"{each.name} is on no path from the server's certificate {leaves[0].name}"
+        place = each.source or where
         if each not in related and related.isdisjoint(graph.ancestors(each)):
-            yield finding(
-                "chain.unrelated",
-                f"{each.name} is on no path from the server's certificate {leaves[0].name}",
-                where=each.source or where,
-                hint=hint,
-            )
+            yield finding("chain.unrelated", message, where=place, hint=hint)
+        elif each.key_info not in keys and role_of(each) == ROOT:
+            # The next root of a rollover often has the old one's name; so has a root that somebody mistook.
+            message += ": it has the name of one that is, and another key"
+            yield finding("chain.unrelated", message, where=place, severity=Severity.INFO)
 
 
 def _without_leaf(graph: IssuerGraph, refused: Sequence[Certificate], where: str) -> Iterable[Finding]:

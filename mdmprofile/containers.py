@@ -48,6 +48,14 @@ def load_certificates(data: bytes, *, source: str = "", password: bytes | None =
     return tuple(found)
 
 
+def is_certificate(data: bytes) -> bool:
+    """Whether the bytes are one certificate in DER."""
+    try:
+        return _is_whole_der(data) and _first_inner_tag(data) == _SEQUENCE and bool(Certificate(data).der)
+    except CertificateError:
+        return False
+
+
 def is_pkcs12(data: bytes) -> bool:
     """Whether the bytes begin as a PKCS#12 PFX does: a sequence whose first element is the version 3 (RFC 7292)."""
     start = _inner_start(data)

@@ -27,6 +27,8 @@ def watched_by_config(
     found += [watch(each, LEAF, each.source) for each in server_leaves(materials.servers)]
     served = (each for each in materials.servers if role_of(each) == INTERMEDIATE)
     found += [each._replace(baked_in=False, consequence_of=LEAF) for each in by_role(served)]
+    if materials.scep_ca is not None:
+        found += [each._replace(baked_in=False, consequence_of="scep-ca") for each in by_role([materials.scep_ca])]
     found += [watch(each, "pinned", each.source) for each in (*materials.pinned, *materials.checkin_pinned)]
     if enrollment:
         found += _identity(config, materials, now)

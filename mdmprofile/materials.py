@@ -11,7 +11,7 @@ from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
 from mdmprofile.config import EnrollmentConfig, SigningSettings
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
 from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
-from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, SecretError, collect
+from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, ProfileError, SecretError, collect
 from mdmprofile.inputs import MAX_PROFILE, read_file
 from mdmprofile.printable import printable
 from mdmprofile.profile import Profile
@@ -192,7 +192,11 @@ def _replaced(path: Path | None, load: _Loader) -> Profile | None:
     from mdmprofile.reader import open_profile  # noqa: PLC0415 - slow to import, needed for replacements only
 
     opened = load.attempt(lambda: open_profile(read_file(path, limit=MAX_PROFILE), source=str(path)))
-    return opened.profile if opened else None
+    if opened is None:
+        return None
+    if not opened.profile.identifier:
+        load.errors.append(ProfileError("has no PayloadIdentifier, so nothing can replace it", where=str(path)))
+    return opened.profile
 
 
 def _push(path: Path | None, load: _Loader) -> Certificate | None:

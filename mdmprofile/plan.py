@@ -17,6 +17,7 @@ CONSEQUENCES = {
     "identity": "the device can no longer prove who it is and is lost to MDM",
     "signer": "new installs show the profile as not verified; installed profiles keep working",
     "leaf": "devices cannot connect until the server has a new certificate; the profile stays as it is",
+    "scep-ca": "devices can no longer fetch an identity; the next CA's fingerprint needs a new profile",
     "file": "whoever checks it no longer accepts it",
     "push": "the server can no longer wake devices until it is renewed; the profile stays as it is",
 }

@@ -48,7 +48,18 @@ def open_profile(data: bytes, *, source: str = "") -> OpenedProfile:
         raise ProfileError("is empty where a profile belongs", where=source)
     signature = verify(data, source=source) if is_signed(data) else None
     content = signature.content if signature else data
-    return OpenedProfile(parse(content, source=source), content, signature, source)
+    return OpenedProfile(profile_of(content, source=source), content, signature, source)
+
+
+def profile_of(content: bytes, *, source: str) -> Profile:
+    """The profile in property-list bytes; raises ``ProfileError`` when it is another kind of property list."""
+    profile = parse(content, source=source)
+    # A damaged profile is still one, for the rules to judge; only what never was one is refused.
+    if not any(str(key).startswith(("Payload", "EncryptedPayload")) for key in profile.plist):
+        raise ProfileError(
+            "is a property list, but no configuration profile", where=source, hint="give a .mobileconfig file"
+        )
+    return profile
 
 
 def payload_certificates(content: object, *, source: str) -> tuple[Certificate, ...]:

@@ -18,7 +18,7 @@ from mdmprofile.cms.trust import judge_trust
 from mdmprofile.cms.verify import Signature, is_signed, verify
 from mdmprofile.config import load_config
 from mdmprofile.config_identity import Pkcs12Settings
-from mdmprofile.containers import MAX_IN_ONE_FILE, is_pkcs12, load_certificates, load_pkcs12
+from mdmprofile.containers import MAX_IN_ONE_FILE, is_certificate, is_pkcs12, load_certificates, load_pkcs12
 from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, collect
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
@@ -36,8 +36,8 @@ from mdmprofile.materials import load_materials
 from mdmprofile.moments import day, shift, spoken
 from mdmprofile.payloads import types
 from mdmprofile.plan import Thresholds, Watched, watch
-from mdmprofile.profile import Profile, parse
-from mdmprofile.reader import is_profile, payload_certificates
+from mdmprofile.profile import Profile, looks_like_plist
+from mdmprofile.reader import is_profile, payload_certificates, profile_of
 from mdmprofile.templating import Variables
 
 MAX_FILES = 10_000
@@ -173,7 +173,7 @@ def _opened_elsewhere(file: Path, part: Target, opened: Container[str]) -> bool:
 
 
 def _candidates(path: Path, errors: list[MdmprofileError]) -> Iterable[Path]:
-    """Files with a suffix of the trade; hidden ones, keys and other people's files are none of our business."""
+    """Every file that is ours; hidden ones, keys and other people's files are none of our business."""
     count = 0
 
     def unreadable(error: OSError) -> None:
@@ -184,7 +184,7 @@ def _candidates(path: Path, errors: list[MdmprofileError]) -> Iterable[Path]:
         for name in names:
             file = Path(folder, name)
             suffix = file.suffix.lower()
-            if name.startswith(".") or suffix not in _SUFFIXES or _is_special(file) or _is_foreign(file, suffix):
+            if name.startswith(".") or _is_special(file) or _is_foreign(file, suffix):
                 continue
             count += 1
             if count > MAX_FILES:
@@ -198,15 +198,26 @@ def _is_special(file: Path) -> bool:
 
 
 def _is_foreign(file: Path, suffix: str) -> bool:
-    """Whether it is another project's TOML, or PEM that holds no certificate: keys, requests, parameters."""
+    """Whether a file is none of ours: by its content, and by its suffix only where the content cannot be read."""
     try:
         data = read_file(file, limit=MAX_PROFILE)
     except InputError:
-        return False
+        return suffix not in _SUFFIXES
     if suffix == ".toml":
         return not (b"server" in data and b"identity" in data)
-    labels = (b"CERTIFICATE-----", b"PKCS7-----", b"CMS-----")
-    return b"-----BEGIN " in data and not any(each in data for each in labels)
+    if b"-----BEGIN " in data:
+        # Prose can speak of certificates; under a name that tells nothing, only a whole one counts.
+        mark = b"" if suffix in _SUFFIXES else b"-----END "
+        return not any(mark + label in data for label in (b"CERTIFICATE-----", b"PKCS7-----", b"CMS-----"))
+    # A suffix of the trade is taken at its word, so that a damaged file is an error and no silence.
+    return suffix not in _SUFFIXES and not _is_ours(data)
+
+
+def _is_ours(data: bytes) -> bool:
+    """Whether bytes without a telling name are a profile, certificates or anchors."""
+    if looks_like_plist(data):
+        return b"PayloadType" in data
+    return is_signed(data) or is_pkcs12(data) or data.startswith(b'["MI') or is_certificate(data)
 
 
 def _file(
@@ -281,7 +292,7 @@ def _opened(data: bytes, source: str, password: str | None) -> Target:
     errors: tuple[MdmprofileError, ...] = ()
     identifier = ""
     try:
-        profile = parse(signature.content if signature else data, source=source)
+        profile = profile_of(signature.content if signature else data, source=source)
         identifier = profile.identifier
         if profile.encrypted:
             raise InputError("is encrypted, so its certificates cannot be read", where=source)

@@ -13,6 +13,13 @@ from mdmprofile.errors import TemplateError, UnfilledError
 Variables = Mapping[str, Any]
 Render = Callable[[str], str]
 _MARKS = ("{{", "{%", "{#")
+# Filters that cannot make much out of little.
+_FILTERS = frozenset(
+    (
+        "capitalize", "d", "default", "first", "last", "length", "lower", "replace", "string", "title", "trim",
+        "upper", "urlencode",
+    )
+)  # fmt: skip
 MAX_LENGTH = 64 * 1024
 
 
@@ -31,10 +38,11 @@ def renderer(variables: Variables) -> Render:
 
 def _render(text: str, variables: Variables) -> str:
     import jinja2  # noqa: PLC0415 - only where a template is
+    from jinja2 import nodes  # noqa: PLC0415
     from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
 
     class Environment(ImmutableSandboxedEnvironment):
-        """Multiplication and powers make values of any size out of a few characters."""
+        """Multiplication, powers and formats make values of any size out of a few characters."""
 
         # Without this, a variable called items or copy would be the method of the dictionary it is in.
         def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401
@@ -42,15 +50,19 @@ def _render(text: str, variables: Variables) -> str:
                 return super().getattr(obj, attribute)
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
 
-        intercepted_binops = frozenset({"*", "**"})
+        intercepted_binops = frozenset({"*", "**", "%"})
 
         def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401, ARG002 - the base class's signature
             raise jinja2.TemplateRuntimeError(f"the operator {operator} is not allowed here")
 
     # Values go into a property list, which escapes them itself; HTML escapes would end up in the profile.
     environment = Environment(undefined=jinja2.StrictUndefined, autoescape=False)
+    environment.filters = {name: environment.filters[name] for name in _FILTERS}
+    environment.globals.clear()
     try:
-        filled = environment.from_string(text).render(variables)
+        tree = environment.parse(text)
+        loops = any(tree.find(kind) is not None for kind in (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Include))
+        filled = "" if loops else environment.from_string(text).render(variables)
     except jinja2.UndefinedError as error:
         raise UnfilledError(f"a variable is not known: {error.message}", hint="give it with --var NAME=VALUE") from None
     except jinja2.TemplateSyntaxError as error:
@@ -59,6 +71,8 @@ def _render(text: str, variables: Variables) -> str:
         raise TemplateError(f"the template is refused: {error.message}") from None
     except Exception as error:  # noqa: BLE001 - a template can raise anything Python can
         raise TemplateError(f"the template fails: {type(error).__name__}") from None
+    if loops:
+        raise TemplateError("the template is refused: loops and macros have no place in a value")
     if len(filled) > MAX_LENGTH:
         raise TemplateError(f"the filled template is longer than {MAX_LENGTH // 1024} KiB")
     return filled

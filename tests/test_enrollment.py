@@ -847,13 +847,12 @@ def test_a_replacement_ignores_what_is_broken_in_the_old_profile(site: Site) -> 
         assert uuid.UUID(each["PayloadUUID"]).version == 5
 
 
-def test_a_replaced_profile_without_identifier_leaves_the_configured_one(site: Site) -> None:
-    """There is nothing to keep, so the config's identifier stands."""
+def test_a_replaced_profile_without_identifier_is_refused(site: Site) -> None:
+    """Nothing can replace it, so nobody should ship a profile that is meant to."""
     old = foreign(site)
     del old["PayloadIdentifier"]
-    result = replaced(site, write_old(site, old))
-    assert plain(result)["PayloadIdentifier"] == "com.example.mdm.enroll"
-    assert findings(result, "profile.kept-identifier") == []
+    with pytest.raises(ProfileError, match="has no PayloadIdentifier"):
+        replaced(site, write_old(site, old))
 
 
 @pytest.mark.parametrize(

@@ -878,11 +878,24 @@ class TestDirectories:
         assert outcome.code == 3
         assert places(outcome) == [str(folder / "other.p12")]
 
+    @pytest.mark.parametrize("name", ["f", "f.txt", "f.bundle", "f.chain", "f.key", "f.0", "f.p7s"])
+    @pytest.mark.parametrize("form", ["pem", "der"])
+    def test_expired_certificate_counts_whatever_its_file_is_called(
+        self, tmp_path: Path, mdmprofile: Command, name: str, form: str
+    ) -> None:
+        """A certificate that is passed over because of its name is a false all-clear."""
+        expired = root_ca("Over", days=-1)
+        (tmp_path / "root.pem").write_bytes(root_ca().pem)
+        (tmp_path / name).write_bytes(expired.pem if form == "pem" else expired.der)
+        outcome = check(mdmprofile, tmp_path)
+        assert (outcome.code, outcome.rules) == (2, ["expiry.expired"])
+
     def test_build_output_directory_is_read(self, built: Path, mdmprofile: Command) -> None:
-        """Both profiles, with a signature each."""
+        """Both profiles with a signature each, and the anchors."""
         outcome = check(mdmprofile, built.parent)
         found = Counter(each["where"].partition(".mobileconfig")[0] for each in outcome.json["certificates"])
-        assert found == {str(built.with_suffix("")): 3, str(built.with_name("trust")): 3}
+        anchors = f"{built.with_name('dep_anchor_certs')} #1"
+        assert found == {str(built.with_suffix("")): 3, str(built.with_name("trust")): 3, anchors: 1}
         assert outcome.code == 0
 
 

@@ -57,9 +57,9 @@ def command(
     """Judge the dates of everything in profiles, certificate files, directories and configs.
 
     Every certificate of every bundle counts, by its role: what is baked into the profile is held against the planned
-    replacement, what is renewed elsewhere against --warn and --critical alone. Of a directory, files count that end in
-    .mobileconfig, .pem, .crt, .cer, .cert, .ca, .der, .p7b, .p7c, .p12, .pfx or .toml. With a config beside its
-    profile, or with --identity-validity, the SCEP or ACME identities of the profile count too.
+    replacement, what is renewed elsewhere against --warn and --critical alone. Of a directory, and those below it,
+    every profile, certificate file and config counts, hidden files excepted. With a config beside its profile, or
+    with --identity-validity, the SCEP or ACME identities of the profile count too.
 
     \b
     Example:

@@ -7,12 +7,15 @@ import json
 import click
 
 from mdmprofile.catalogue import RULES
+from mdmprofile.cli.params import report_options
+from mdmprofile.cli.session import Session, with_session
 from mdmprofile.output import write_stdout
 
 
 @click.command("rules")
-@click.option("--format", "report_format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(report_format: str) -> int:
+@report_options("error")
+@with_session
+def command(session: Session) -> int:
     """List every rule: its id, severity, what it is about, and where it is written.
 
     \b
@@ -20,7 +23,7 @@ def command(report_format: str) -> int:
       mdmprofile rules | grep expiry
       mdmprofile rules --format json
     """
-    if report_format == "json":
+    if session.report_format == "json":
         rules = [{"rule": rule, **entry._asdict()} for rule, entry in RULES.items()]
         text = json.dumps({"findings": [], "rules": rules}, indent=2)
     else:
