@@ -28,6 +28,7 @@ X509_ERRORS = (
 # md2WithRSAEncryption and md4WithRSAEncryption (RFC 3279 section 2.2.1), which no library verifies any more.
 _ANCIENT = ("1.2.840.113549.1.1.2", "1.2.840.113549.1.1.3")
 
+_LONGEST_NAME = 120
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -78,9 +79,13 @@ class Certificate:
 
     @cached_property
     def name(self) -> str:
-        """What a person calls it: the common name, else the whole subject, else its fingerprint's start."""
+        """What a person calls it: the common name, else the subject, else its fingerprint's start.
+
+        At most 120 characters, because every message has it.
+        """
         names = self.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        return (str(names[0].value) if names else self.subject) or f"sha256 {self.sha256[:16]}"
+        text = (str(names[0].value) if names else self.subject) or f"sha256 {self.sha256[:16]}"
+        return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
 
     @cached_property
     def not_before(self) -> datetime:
