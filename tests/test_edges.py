@@ -45,7 +45,7 @@ def test_key_restricted_to_pss_is_refused(tmp_path: Path, openssl: object, mdmpr
     openssl("req", "-x509", "-new", "-key", key, "-subj", "/CN=Restricted", "-days", "3650", "-out", certificate)
     site = make_site(tmp_path / "site")
     site.edit(lambda text: text.replace('"signer.pem"', f'"{certificate}"').replace('"signer.key"', f'"{key}"'))
-    outcome = mdmprofile("build", "-c", site.config, "-o", tmp_path / "out", at=None)
+    outcome = mdmprofile("build", "-c", site.config, "-o", tmp_path / "out")
     assert outcome.code == 3
     assert "RSA-PSS" in outcome.err
     assert not (tmp_path / "out").exists()
