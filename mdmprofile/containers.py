@@ -246,7 +246,9 @@ def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list
         if "password" in str(error).lower() or "mac" in str(error).lower():
             problem = "the password does not open it" if password else "it needs a password"
             raise PasswordError(
-                f"{problem}, or it is not an intact PKCS#12 file", where=source, hint="give its password"
+                f"{problem}, or it is not an intact PKCS#12 file",
+                where=source,
+                hint="give its password, or export its certificates as PEM",
             ) from None
         raise CertificateError(f"is not an intact PKCS#12 file: {first_line(error)}", where=source) from None
     entries = [entry for entry in (opened.cert, *opened.additional_certs) if entry is not None]
