@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from conftest import Command
 from mdmprofile.certificates import Identity
 from mdmprofile.cms.sign import sign
 from mdmprofile.cms.structure import parse_signed_data
-from mdmprofile.containers import load_pkcs12
+from mdmprofile.cms.trust import judge_trust
+from mdmprofile.cms.verify import verify
+from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
 from mdmprofile.errors import CertificateError, ProfileError, SecretError, SignatureFormatError
 from mdmprofile.profile import MAX_PAYLOADS, parse
 from mdmprofile.reader import is_profile
 from mdmprofile.secret import SecretSource
 from mdmprofile.targets import date_identities, read_target
-from pki import DAY, NOW, Site, ec_key, issue, root_ca
+from pki import DAY, NOW, Entity, Site, ec_key, issue, root_ca
 
 SIGNED_DATA = b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02"
 
@@ -233,3 +236,28 @@ def test_secret_inside_decides_who_may_read_a_signed_or_unsigned_profile(site: S
     open_to_all = site.folder / "again"
     assert mdmprofile("sign", source, "-o", open_to_all, *signer).code == 0
     assert open_to_all.stat().st_mode & 0o077 == 0
+
+
+def test_version_1_root_is_trusted_for_what_it_signed_and_nothing_else(
+    tmp_path: Path, openssl: Callable[..., bytes]
+) -> None:
+    """Private roots of the last century are still in use; a certificate that only names one is not its own."""
+    key, request, file = (tmp_path / name for name in ("root.key", "root.csr", "root.pem"))
+    openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-subj", "/CN=Old Root", "-out", request)
+    openssl("x509", "-req", "-in", request, "-signkey", key, "-days", "9000", "-out", file)
+    (root,) = load_certificates(file.read_bytes())
+    assert root.parsed.version is x509.Version.v1
+    old = Entity(root.parsed, load_private_key(key.read_bytes()))
+    below = issue("Below", old, key=ec_key(), ca=True)
+    signer = issue("Signer", below, key=ec_key())
+    false_key = issue("Old Root", key=ec_key())
+    stranger = issue("Stranger", false_key, key=ec_key(), issuer_name=old.subject)
+    for entity, chain, trusted in (
+        (signer, (below.ours,), True),
+        (issue("Direct", old, key=ec_key()), (), True),
+        (signer, (), False),
+        (stranger, (), False),
+    ):
+        signature = verify(sign(b"<plist/>", Identity(entity.ours, entity.key, chain)))
+        assert (judge_trust(signature, [root], at=NOW) == ()) is trusted
+        assert judge_trust(signature, [root], at=NOW + 36500 * DAY) != ()

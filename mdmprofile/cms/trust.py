@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -35,7 +35,8 @@ def judge_trust(signature: Signature, anchors: Sequence[Certificate], *, at: dat
 def _distrust(signer: Certificate, others: Sequence[Certificate], anchors: Sequence[Certificate], at: datetime) -> str:
     """Why there is no trusted path; empty when there is one."""
     # The verifier leaves keyUsage to the extension rules, and those are left out.
-    roots, issuers = ([each.parsed for each in some if each.key_cert_sign] for some in (anchors, others))
+    trusted = (*anchors, *_below_version_1(anchors, (signer, *others), at))
+    roots, issuers = ([each.parsed for each in some if each.key_cert_sign] for some in (trusted, others))
     try:
         PolicyBuilder().store(Store(roots)).time(at).max_chain_depth(MAX_CHAIN_DEPTH).extension_policies(
             ca_policy=ExtensionPolicy.permit_all().require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None),
@@ -50,3 +51,18 @@ def _distrust(signer: Certificate, others: Sequence[Certificate], anchors: Seque
         detail = "" if vague else f" ({reason})"
         return f"no path to a trusted certificate{detail}"
     return ""
+
+
+def _below_version_1(
+    anchors: Sequence[Certificate], certificates: Sequence[Certificate], at: datetime
+) -> Iterator[Certificate]:
+    """What trusted version 1 roots signed themselves, to stand in for them: the verifier knows version 3 alone."""
+    old = [
+        each
+        for each in anchors
+        if each.parsed.version is x509.Version.v1 and each.self_signed and each.not_before <= at <= each.not_after
+    ]
+    for each in certificates:
+        signed = any(each.issuer_name == root.subject_name and each.signed_by(root) for root in old)
+        if signed and not each.weak_signature:
+            yield each
