@@ -209,7 +209,8 @@ def first_line(error: BaseException) -> str:
     line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
     if "ParseError" in line:
         return "its DER is damaged or cut short"
-    return "it is damaged, or of another kind" if "deserialize" in line else line
+    other = any(each in line for each in ("deserialize", "delimiters"))
+    return "it is damaged, or of another kind" if other else line
 
 
 def _verify(key: object, subject: x509.Certificate) -> None:

@@ -171,19 +171,21 @@ def parse_toml(data: bytes, *, source: str) -> dict[str, Any]:
     try:
         text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"is not UTF-8 text (byte {error.start})", where=source) from None
+        raise ConfigError(f"is not UTF-8 text (byte {error.start})", where=source, hint="save it as UTF-8") from None
     dotted = next((number for number, line in enumerate(text.splitlines(), 1) if line.count(".") > _MAX_DOTS), None)
     if dotted is not None:
-        raise ConfigError(f"line {dotted} has more than {_MAX_DOTS} dots", where=source)
+        raise ConfigError(f"line {dotted} has more than {_MAX_DOTS} dots", where=source, hint="shorten that line")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         lines = text.split("\n")
         end = f"at line {len(lines)}, column {len(lines[-1]) + 1}, the end of the file"
         reason = str(error).replace("at end of document", end)
-        raise ConfigError(f"is not valid TOML: {reason}", where=source) from None
+        raise ConfigError(f"is not valid TOML: {reason}", where=source, hint="correct it there") from None
     except (RecursionError, ValueError):
-        raise ConfigError("is not valid TOML: nested too deeply, or a value out of range", where=source) from None
+        raise ConfigError(
+            "is not valid TOML: nested too deeply, or a value out of range", where=source, hint="simplify it"
+        ) from None
 
 
 # What a flag chooses instead of another key of the same table.
@@ -297,12 +299,12 @@ def _signing(table: t.Table) -> SigningSettings:
     later = "is not supported by this version; use certificate and key, or pkcs12"
     table.reject(dict.fromkeys(("pkcs11", "command", "cms_command"), later))
     if ("pkcs12" in table) == ("certificate" in table):
-        table.context.problem("signing", "needs either certificate and key, or pkcs12")
+        table.context.problem("signing", "needs either certificate and key, or pkcs12", "name one of the two")
     elif "certificate" in table and "key" not in table:
         table.context.problem("signing.key", "is missing", "name the file with the signer's private key")
     for password, used in (("key_password", "key"), ("pkcs12_password", "pkcs12")):
         if password in table and used not in table:
-            table.context.problem(table.where(password), f"is of no use without {used}")
+            table.context.problem(table.where(password), f"is of no use without {used}", f"add {used}, or remove it")
     table.finish()
     return settings
 

@@ -38,11 +38,13 @@ def load_certificates(data: bytes, *, source: str = "", password: bytes | None =
     """
     data = _without_utf16(data)
     if not data.strip():
-        raise CertificateError("is empty where certificates belong", where=source)
+        raise CertificateError("is empty where certificates belong", where=source, hint="copy the file again")
     is_pem = _BEGIN in data and not _is_whole_der(data)
     found = list(_from_pem(data, source) if is_pem else _from_der(data, source, password))
     if len(found) > MAX_IN_ONE_FILE:
-        raise CertificateError(f"holds more than {MAX_IN_ONE_FILE} certificates", where=source)
+        raise CertificateError(
+            f"holds more than {MAX_IN_ONE_FILE} certificates", where=source, hint="give the few that the server needs"
+        )
     if not found:
         raise CertificateError("holds no certificate", where=source, hint="give a PEM, DER, P7B or P12 file")
     return tuple(found)
@@ -69,11 +71,13 @@ def load_pkcs12(data: bytes, *, source: str = "", password: bytes | None = None)
     """
     certificates, opened = _open_pkcs12(data, source, password)
     if opened is None:
-        raise CertificateError("holds no private key, so it is no identity", where=source)
+        raise CertificateError(
+            "holds no private key, so it is no identity", where=source, hint="export it with its private key"
+        )
     key = _signing_key(opened, source)
     identity = next((each for each in certificates if each.key_info == _public_der(key)), None)
     if identity is None:
-        raise CertificateError("holds no certificate for its private key", where=source)
+        raise CertificateError("holds no certificate for its private key", where=source, hint="export both together")
     return Identity(identity, key, tuple(each for each in certificates if each != identity))
 
 
@@ -99,8 +103,12 @@ def load_private_key(data: bytes, *, source: str = "", password: bytes | None = 
         ) from error.__cause__
     except X509_ERRORS as error:
         if b"ENCRYPTED" in data or (password and _BEGIN not in data and data[:1] == b"0"):
-            raise PasswordError("the password does not open the private key", where=source) from None
-        raise CertificateError(f"holds no readable private key: {first_line(error)}", where=source) from None
+            raise PasswordError(
+                "the password does not open the private key", where=source, hint="give the right one"
+            ) from None
+        raise CertificateError(
+            f"holds no readable private key: {first_line(error)}", where=source, hint="name the key's file, PEM or DER"
+        ) from None
     return _signing_key(key, source)
 
 
@@ -142,7 +150,7 @@ def _from_pem(data: bytes, source: str) -> Iterator[Certificate]:
         raise collect(errors)
     if not found and labels:
         kinds = ", ".join(sorted(set(labels)))
-        raise CertificateError(f"holds no certificate, only {kinds}", where=source)
+        raise CertificateError(f"holds no certificate, only {kinds}", where=source, hint="name the certificate's file")
     return iter(found)
 
 
@@ -152,7 +160,7 @@ def _pem_blocks(data: bytes, source: str) -> Iterator[tuple[bytes, bytes]]:
     while position >= 0:
         label_end = data.find(_DASHES, position + len(_BEGIN), position + len(_BEGIN) + 64)
         if label_end < 0:
-            raise CertificateError("has a PEM header that never ends", where=source)
+            raise CertificateError("has a PEM header that never ends", where=source, hint="copy the whole file again")
         label = data[position + len(_BEGIN) : label_end]
         closing = _END + label + _DASHES
         end = data.find(closing, label_end)
@@ -176,7 +184,9 @@ def _base64(body: bytes, place: str) -> bytes:
     try:
         return binascii.a2b_base64(b"".join(body.split()), strict_mode=True)
     except binascii.Error as error:
-        raise CertificateError(f"has malformed base64 in its PEM: {error}", where=place) from None
+        raise CertificateError(
+            f"has malformed base64 in its PEM: {error}", where=place, hint="copy the whole file again"
+        ) from None
 
 
 def _without_trust_settings(der: bytes, label: bytes) -> bytes:
@@ -250,7 +260,9 @@ def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list
                 where=source,
                 hint="give its password, or export its certificates as PEM",
             ) from None
-        raise CertificateError(f"is not an intact PKCS#12 file: {first_line(error)}", where=source) from None
+        raise CertificateError(
+            f"is not an intact PKCS#12 file: {first_line(error)}", where=source, hint="export it again"
+        ) from None
     entries = [entry for entry in (opened.cert, *opened.additional_certs) if entry is not None]
     certificates = [
         Certificate(entry.certificate.public_bytes(Encoding.DER), _place(source, number, len(entries)))
@@ -280,7 +292,9 @@ def _refuse_slow(data: bytes, source: str) -> None:
         # cryptography says better what is wrong.
         return
     if any(count is not None and count > MAX_ITERATIONS for count in counts):
-        raise CertificateError(f"wants more than {MAX_ITERATIONS:,} iterations for its password", where=source)
+        raise CertificateError(
+            f"wants more than {MAX_ITERATIONS:,} iterations for its password", where=source, hint="export it again"
+        )
 
 
 def _signing_key(key: object, source: str) -> SigningKey:

@@ -25,25 +25,29 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
     where = "standard input" if path == STDIN else str(path)
     try:
         if path == STDIN and sys.stdin is None:
-            raise InputError("is closed", where=where)
+            raise InputError("is closed", where=where, hint="name a file instead")
         if path == STDIN:
             data = sys.stdin.buffer.read(limit + 1)
         else:
             with path.open("rb") as stream:
                 data = stream.read(limit + 1)
     except IsADirectoryError:
-        raise InputError("is a directory where a file belongs", where=where) from None
+        raise InputError("is a directory where a file belongs", where=where, hint="name the file in it") from None
     except FileNotFoundError:
         raise InputError(
             "no such file", where=where, hint="check the path; paths in a config are relative to the config"
         ) from None
     except (OSError, ValueError) as error:
         if os.path.isdir(path):  # noqa: PTH112 - Windows reports a directory as a refused permission
-            raise InputError("is a directory where a file belongs", where=where) from None
+            raise InputError("is a directory where a file belongs", where=where, hint="name the file in it") from None
         reason = error.strerror if isinstance(error, OSError) else None
-        raise InputError(f"cannot be read: {reason or error}", where=where) from None
+        raise InputError(
+            f"cannot be read: {reason or error}", where=where, hint="check its path and permissions"
+        ) from None
     if len(data) > limit:
-        raise InputError(f"is larger than the limit of {limit // 1024:,} KiB", where=where)
+        raise InputError(
+            f"is larger than the limit of {limit // 1024:,} KiB", where=where, hint="check that it is the right file"
+        )
     return data
 
 

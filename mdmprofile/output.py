@@ -13,6 +13,7 @@ from pathlib import Path
 from mdmprofile.errors import OutputError, collect
 
 STDOUT = Path("-")
+ADVICE = "check its permissions and the space left, or write elsewhere"
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would turn line feeds into CRLF
 
 
@@ -61,14 +62,14 @@ def write_one(path: Path, data: bytes, *, private: bool = False) -> None:
 def write_stdout(data: bytes) -> None:
     """Write bytes to standard output. Raises ``OutputError``, and ``BrokenPipeError`` when nobody reads on."""
     if sys.stdout is None:
-        raise OutputError("is closed", where="standard output")
+        raise OutputError("is closed", where="standard output", hint=ADVICE)
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", where="standard output") from None
+        raise OutputError(f"cannot be written: {error.strerror}", where="standard output", hint=ADVICE) from None
 
 
 def make_directory(path: Path) -> None:
@@ -134,11 +135,11 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError:
-        raise OutputError("is a file where a directory belongs", where=str(path)) from None
+        raise OutputError("is a file where a directory belongs", where=str(path), hint="name a directory") from None
     except FileNotFoundError:
         raise OutputError("its directory does not exist", where=str(path), hint="make it first") from None
     except OSError as error:
-        raise OutputError(f"cannot be written: {error.strerror}", where=str(path)) from None
+        raise OutputError(f"cannot be written: {error.strerror}", where=str(path), hint=ADVICE) from None
     except (ValueError, RuntimeError):
         # A zero byte in the name, or links in a circle.
-        raise OutputError("is not a path that can exist", where=str(path)) from None
+        raise OutputError("is not a path that can exist", where=str(path), hint="name another") from None

@@ -136,7 +136,7 @@ def parse(data: bytes, *, source: str = "") -> Profile:
             f"is not a property list: {reason}", where=source, hint="give a .mobileconfig file"
         ) from None
     if not isinstance(plist, dict):
-        raise ProfileError("is a property list, but not a dictionary", where=source)
+        raise ProfileError("is a property list, but not a dictionary", where=source, hint="give a .mobileconfig file")
     content = plist.get("PayloadContent")
     if isinstance(content, list) and len(content) > MAX_PAYLOADS:
         # A binary property list can name one payload any number of times at a byte each.

@@ -43,9 +43,13 @@ def open_profile(data: bytes, *, source: str = "") -> OpenedProfile:
     profile, and ``SignatureFormatError`` when they are broken CMS.
     """
     if len(data) > MAX_PROFILE:
-        raise ProfileError(f"is larger than the limit of {MAX_PROFILE // 1024:,} KiB", where=source)
+        raise ProfileError(
+            f"is larger than the limit of {MAX_PROFILE // 1024:,} KiB",
+            where=source,
+            hint="check that it is the right file",
+        )
     if not data.strip():
-        raise ProfileError("is empty where a profile belongs", where=source)
+        raise ProfileError("is empty where a profile belongs", where=source, hint="copy the file again")
     signature = verify(data, source=source) if is_signed(data) else None
     content = signature.content if signature else data
     return OpenedProfile(profile_of(content, source=source), content, signature, source)

@@ -70,7 +70,9 @@ class SecretSource:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            raise SecretError(f"the command {command[0]} cannot be run: {reason}", where=self.key) from None
+            raise SecretError(
+                f"the command {command[0]} cannot be run: {reason}", where=self.key, hint="check its name and PATH"
+            ) from None
         found: list[bytes] = []
         output = process.stdout
         # A thread, because a child of the command can keep the pipe open after the command was killed.
@@ -96,26 +98,34 @@ class SecretSource:
             process.wait()
         if silent:
             message = f"the command {command[0]} gave no answer in {COMMAND_SECONDS} seconds"
-            raise SecretError(message, where=self.key)
+            raise SecretError(message, where=self.key, hint="run it by hand to see why")
         if len(data) <= MAX_SECRET and status:
-            raise SecretError(f"the command {command[0]} failed with status {status}", where=self.key)
+            raise SecretError(
+                f"the command {command[0]} failed with status {status}",
+                where=self.key,
+                hint="run it by hand to see why",
+            )
         return self._text(data, f"output of {command[0]}")
 
     def _text(self, data: bytes, origin: str) -> str:
         if len(data) > MAX_SECRET:
-            raise SecretError(f"the {origin} is larger than {MAX_SECRET // 1024} KiB", where=self.key)
+            raise SecretError(
+                f"the {origin} is larger than {MAX_SECRET // 1024} KiB",
+                where=self.key,
+                hint="check that it is the right one",
+            )
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise SecretError(f"the {origin} is not UTF-8 text", where=self.key) from None
+            raise SecretError(f"the {origin} is not UTF-8 text", where=self.key, hint="store it as UTF-8") from None
         return self._checked(text.removesuffix("\n").removesuffix("\r"), origin)
 
     def _checked(self, text: str, origin: str) -> str:
         """The text, unless it is empty or the environment held bytes that are no UTF-8."""
         if not text:
-            raise SecretError(f"the {origin} is empty", where=self.key)
+            raise SecretError(f"the {origin} is empty", where=self.key, hint="put the secret there")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError:
-            raise SecretError(f"the {origin} is not UTF-8 text", where=self.key) from None
+            raise SecretError(f"the {origin} is not UTF-8 text", where=self.key, hint="store it as UTF-8") from None
         return text

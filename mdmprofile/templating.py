@@ -66,13 +66,13 @@ def _render(text: str, variables: Variables) -> str:
     except jinja2.UndefinedError as error:
         raise UnfilledError(f"a variable is not known: {error.message}", hint="give it with --var NAME=VALUE") from None
     except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(f"the template is malformed: {error.message}") from None
+        raise TemplateError(f"the template is malformed: {error.message}", hint="correct it") from None
     except jinja2.TemplateRuntimeError as error:
-        raise TemplateError(f"the template is refused: {error.message}") from None
+        raise TemplateError(f"the template is refused: {error.message}", hint="remove it") from None
     except Exception as error:  # noqa: BLE001 - a template can raise anything Python can
-        raise TemplateError(f"the template fails: {type(error).__name__}") from None
+        raise TemplateError(f"the template fails: {type(error).__name__}", hint="correct it") from None
     if loops:
-        raise TemplateError("the template is refused: loops and macros have no place in a value")
+        raise TemplateError("the template is refused: loops and macros have no place in a value", hint="remove it")
     if len(filled) > MAX_LENGTH:
         raise TemplateError(f"the filled template is longer than {MAX_LENGTH // 1024} KiB")
     return filled

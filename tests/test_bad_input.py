@@ -234,6 +234,7 @@ UNREADABLE_IN_BUILD = [
         id="control-character",
     ),
 ]
+ADVICE = ("did you mean", "must be", "use ", "write it as")
 MALFORMED = [
     *(pytest.param("build", *each.values, id=f"build-{each.id}") for each in (*UNREADABLE, *UNREADABLE_IN_BUILD)),
     *(pytest.param("trust", *each.values, id=f"trust-{each.id}") for each in UNREADABLE),
@@ -358,6 +359,8 @@ def test_what_cannot_be_read_is_named_and_nothing_is_written(
     assert all(line.startswith("mdmprofile: error: ") for line in lines)
     assert any(says in line for line in lines), outcome.err
     assert all(line.isprintable() for line in lines)
+    # What to do stands in brackets at the end, or is the message itself: "must be …", "write it as …".
+    assert all(line.endswith(")") or any(each in line for each in ADVICE) for line in lines), outcome.err
     assert untouched(out)
     assert without_secrets(outcome)
 
@@ -427,7 +430,10 @@ def test_an_endless_config_is_refused(site: Site, mdmprofile: Command) -> None:
     """Reading stops at the limit."""
     outcome = mdmprofile("build", "-c", "/dev/zero", "-o", site.folder / "out")
     assert (outcome.code, outcome.out) == (3, "")
-    assert outcome.err == "mdmprofile: error: /dev/zero: is larger than the limit of 1,024 KiB\n"
+    assert (
+        outcome.err
+        == "mdmprofile: error: /dev/zero: is larger than the limit of 1,024 KiB (check that it is the right file)\n"
+    )
 
 
 def test_neither_config_nor_flags_says_how_to_begin(
@@ -575,7 +581,10 @@ def test_a_command_that_prints_without_end_is_stopped_at_the_limit(site: Site) -
         check=False,
     )
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr == "mdmprofile: error: identity.challenge: the output of yes is larger than 64 KiB\n"
+    assert (
+        done.stderr == "mdmprofile: error: identity.challenge: the output of yes is larger than 64 KiB"
+        " (check that it is the right one)\n"
+    )
     assert not (site.folder / "out").exists()
 
 

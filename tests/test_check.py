@@ -477,7 +477,8 @@ class TestReaderGone:
             )
         assert done.returncode == 3
         assert done.stderr.decode() == (
-            "mdmprofile: error: standard output: cannot be written: No space left on device\n"
+            "mdmprofile: error: standard output: cannot be written: No space left on device"
+            " (check its permissions and the space left, or write elsewhere)\n"
         )
 
     @pytest.mark.parametrize("shape", ["text", "json"])
@@ -486,7 +487,10 @@ class TestReaderGone:
         line = shlex.join([*PROGRAM, "check", str(pki["fine"]), *AT, "--format", shape]) + " >&-"
         done = subprocess.run(["/bin/sh", "-c", line], stderr=subprocess.PIPE, check=False, env=environment())
         assert done.returncode == 3
-        assert done.stderr.decode() == "mdmprofile: error: standard output: is closed\n"
+        assert (
+            done.stderr.decode() == "mdmprofile: error: standard output: is closed"
+            " (check its permissions and the space left, or write elsewhere)\n"
+        )
 
 
 class TestQuestions:

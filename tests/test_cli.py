@@ -295,7 +295,10 @@ class TestProcess:
         with Path("/dev/full").open("wb") as full:
             done = process(*words, cwd=shared_site.folder, stdout=full)
         assert done.returncode == 3
-        assert done.stderr == "mdmprofile: error: standard output: cannot be written: No space left on device\n"
+        assert (
+            done.stderr == "mdmprofile: error: standard output: cannot be written: No space left on device"
+            " (check its permissions and the space left, or write elsewhere)\n"
+        )
 
     def test_a_closed_standard_input_does_not_stop_a_build(self, site: Site) -> None:
         """Daemons and schedulers may start a job without one."""

@@ -599,7 +599,7 @@ def test_fingerprint_and_certificate_of_the_scep_ca_contradict_each_other(tmp_pa
 def test_signer_is_either_two_files_or_one_pkcs12(tmp_path: Path, lines: str) -> None:
     """Neither and both are mistakes of the table."""
     text = CONFIG.partition("[signing]")[0] + f"[signing]\n{lines}\n"
-    assert mistakes(tmp_path, text) == {"signing": "needs either certificate and key, or pkcs12 ()"}
+    assert mistakes(tmp_path, text) == {"signing": "needs either certificate and key, or pkcs12 (name one of the two)"}
 
 
 @pytest.mark.parametrize(
@@ -692,7 +692,10 @@ def test_config_may_be_as_large_as_the_limit_and_no_larger(tmp_path: Path, mdmpr
     assert load(tmp_path, fitting).profile.identifier == "com.example.mdm"
     outcome = mdmprofile("build", "-c", write(tmp_path, fitting + "#"))
     assert outcome.code == 3
-    assert outcome.err == f"mdmprofile: error: {tmp_path}/enroll.toml: is larger than the limit of 1,024 KiB\n"
+    assert (
+        outcome.err == f"mdmprofile: error: {tmp_path}/enroll.toml: is larger than the limit of 1,024 KiB"
+        " (check that it is the right file)\n"
+    )
 
 
 def test_empty_config_misses_the_three_things_that_have_no_default(tmp_path: Path) -> None:

@@ -137,8 +137,16 @@ class TestWriting:
         ("place", "says"),
         [
             pytest.param("nowhere/file", "its directory does not exist (make it first)", id="no-directory"),
-            pytest.param("regular/file", "cannot be written: Not a directory", id="below-a-file"),
-            pytest.param("x" * 300, "cannot be written: File name too long", id="name-too-long"),
+            pytest.param(
+                "regular/file",
+                "cannot be written: Not a directory (check its permissions and the space left, or write elsewhere)",
+                id="below-a-file",
+            ),
+            pytest.param(
+                "x" * 300,
+                "cannot be written: File name too long (check its permissions and the space left, or write elsewhere)",
+                id="name-too-long",
+            ),
         ],
     )
     def test_a_place_that_cannot_be_is_an_error_that_names_it(self, place: str, says: str, tmp_path: Path) -> None:
@@ -186,7 +194,9 @@ class TestWriting:
 
     def test_a_full_device_is_an_error_that_says_so(self) -> None:
         """Whatever is written there went nowhere."""
-        with pytest.raises(OutputError, match=r"^/dev/full: cannot be written: No space left on device$"):
+        with pytest.raises(
+            OutputError, match=r"^/dev/full: cannot be written: No space left on device \(check its permissions"
+        ):
             write_one(Path("/dev/full"), b"new")
 
     def test_a_named_pipe_gets_everything_and_stays_a_pipe(self, tmp_path: Path) -> None:
@@ -361,7 +371,10 @@ class TestBuild:
         out = self.old(site.folder)
         done = with_limited_files(limit, "build", "-c", site.config, "-o", out, *AT)
         assert (done.returncode, done.stdout) == (3, "")
-        assert done.stderr == (f"mdmprofile: error: {out / 'enroll.mobileconfig'}: cannot be written: File too large\n")
+        assert done.stderr == (
+            f"mdmprofile: error: {out / 'enroll.mobileconfig'}: cannot be written: File too large"
+            " (check its permissions and the space left, or write elsewhere)\n"
+        )
         assert self.untouched(out)
 
     def test_a_disk_that_fills_at_a_later_file_leaves_all_old_ones(self, site: Site) -> None:
@@ -376,14 +389,20 @@ class TestBuild:
         out = self.old(site.folder)
         done = with_limited_files(20_000, "build", "-c", site.config, "-o", out, *AT)
         assert done.returncode == 3
-        assert done.stderr == f"mdmprofile: error: {out / 'MDMServiceConfig'}: cannot be written: File too large\n"
+        assert (
+            done.stderr == f"mdmprofile: error: {out / 'MDMServiceConfig'}: cannot be written: File too large"
+            " (check its permissions and the space left, or write elsewhere)\n"
+        )
         assert self.untouched(out)
 
     def test_a_full_device_as_a_target_is_one_line(self, site: Site, mdmprofile: Command) -> None:
         """A report that could not be written is not a job that was done."""
         outcome = mdmprofile("check", site.folder / "root.pem", "-o", "/dev/full")
         assert (outcome.code, outcome.out) == (3, "")
-        assert outcome.err == "mdmprofile: error: /dev/full: cannot be written: No space left on device\n"
+        assert (
+            outcome.err == "mdmprofile: error: /dev/full: cannot be written: No space left on device"
+            " (check its permissions and the space left, or write elsewhere)\n"
+        )
 
     def test_interrupted_between_two_files_all_old_ones_stay(self, site: Site) -> None:
         """Ctrl-C while the second file waits for its reader takes back the first, which was complete already."""

@@ -116,7 +116,14 @@ def _attempt(words: list[str]) -> int:
     except MdmprofileError as error:
         return _report(error, words)
     except OSError as error:
-        return _report(OutputError(f"cannot be written: {error.strerror}", where="standard output"), words)
+        return _report(
+            OutputError(
+                f"cannot be written: {error.strerror}",
+                where="standard output",
+                hint="check its permissions and the space left, or write elsewhere",
+            ),
+            words,
+        )
     except Exception as error:  # noqa: BLE001 - the last line of defence against a traceback
         message = f"internal error ({type(error).__name__}); please report what you ran"
         return _report(MdmprofileError(message), words)

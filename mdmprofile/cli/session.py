@@ -14,7 +14,7 @@ import click
 from mdmprofile.cli.complaints import complain
 from mdmprofile.errors import OutputError, flatten
 from mdmprofile.findings import Severity, worst
-from mdmprofile.output import STDOUT, write_one
+from mdmprofile.output import ADVICE, STDOUT, write_one
 from mdmprofile.reports.model import View
 from mdmprofile.secret import Prompt
 
@@ -82,7 +82,7 @@ class Session(NamedTuple):
     def _print(self, view: View, *, to_stderr: bool) -> None:
         stream = sys.stderr if to_stderr else sys.stdout
         if stream is None:
-            raise OutputError("is closed", where="standard error" if to_stderr else "standard output")
+            raise OutputError("is closed", where="standard error" if to_stderr else "standard output", hint=ADVICE)
         terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
         if self.colour == "always" or terminal:
             import shutil  # noqa: PLC0415

@@ -35,7 +35,7 @@ def command(session: Session, file: Path, output: Path, force: bool) -> int:
     source = "standard input" if file == STDIN else str(file)
     opened = open_profile(read_file(file, limit=MAX_PROFILE), source=source)
     if opened.signature is None:
-        raise ProfileError("is not signed", where=source)
+        raise ProfileError("is not signed", where=source, hint="use the file as it is")
     findings = by_severity(opened.findings)
     if has_errors(findings) and not force:
         return session.finish(
