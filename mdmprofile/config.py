@@ -78,6 +78,7 @@ class TrustSettings(NamedTuple):
 
     certificates: tuple[Path, ...]
     server_certificate: tuple[Path, ...]
+    pkcs12_password: SecretSource | None
     public: bool
     trust_profile_url: str | None
     enrollment_url: str | None
@@ -277,6 +278,7 @@ def _trust(table: t.Table) -> TrustSettings:
     settings = TrustSettings(
         certificates=table.take("certificates", t.several(t.path), ()),
         server_certificate=table.take("server_certificate", t.several(t.path), ()),
+        pkcs12_password=table.take("pkcs12_password", t.secret("trust.pkcs12_password"), None),
         public=table.take("public", t.boolean, False),
         trust_profile_url=table.take("trust_profile_url", t.word, None),
         enrollment_url=table.take("enrollment_url", t.word, None),

@@ -258,7 +258,7 @@ def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list
             raise PasswordError(
                 f"{problem}, or it is not an intact PKCS#12 file",
                 where=source,
-                hint="give its password, or export its certificates as PEM",
+                hint="give its password, for trust.certificates as trust.pkcs12_password",
             ) from None
         raise CertificateError(
             f"is not an intact PKCS#12 file: {first_line(error)}", where=source, hint="export it again"

@@ -57,6 +57,7 @@ class _Loader:
         self.prompt = prompt
         self.commands = commands
         self.errors: list[MdmprofileError] = []
+        self.pkcs12_password: str | None = None
         self._certificates: dict[Path, tuple[Certificate, ...]] = {}
 
     def attempt(self, action: Callable[[], T]) -> T | None:
@@ -71,7 +72,8 @@ class _Loader:
 
     def _of_file(self, path: Path) -> tuple[Certificate, ...]:
         if path not in self._certificates:
-            found = self.attempt(lambda: load_certificates(read_file(path), source=str(path)))
+            password = _bytes(self.pkcs12_password)
+            found = self.attempt(lambda: load_certificates(read_file(path), source=str(path), password=password))
             self._certificates[path] = found or ()
         return self._certificates[path]
 
@@ -121,6 +123,7 @@ def load_materials(
     identity = config.identity if enrollment else None
     secrets = private and enrollment
     signing = config.signing
+    load.pkcs12_password = load.secret(config.trust.pkcs12_password)
     trust = load.certificates(config.trust.certificates)
     signing_chain = load.certificates(signing.chain) if signing else ()
     signer = _signer(signing, load, private=private) if signing else None

@@ -8,6 +8,7 @@ import pytest
 from asn1crypto import cms
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
 
 from conftest import Command
 from mdmprofile.certificates import Identity
@@ -119,6 +120,28 @@ def test_secret_with_an_unknown_variable_is_left_open_where_only_dates_are_judge
     outcome = mdmprofile("build", "-c", site.config, "-o", site.folder / "out")
     assert outcome.code == 3
     assert "identity.challenge: holds a template that cannot be filled" in outcome.err
+
+
+def test_trust_certificates_may_come_in_a_pkcs12_with_a_password(site: Site, mdmprofile: Command) -> None:
+    """Some tools export a chain in nothing else."""
+    encrypted = pkcs12.serialize_key_and_certificates(
+        None,
+        None,
+        None,
+        [site.root.certificate, site.intermediate.certificate],
+        serialization.BestAvailableEncryption(b"open-4711"),
+    )
+    (site.folder / "trust.p12").write_bytes(encrypted)
+    (site.folder / "password").write_bytes(b"open-4711\n")
+    site.edit(lambda text: text.replace('["root.pem", "intermediate.pem"]', '["trust.p12"]'))
+    outcome = mdmprofile("build", "-c", site.config, "-o", site.folder / "out")
+    assert outcome.code == 3
+    assert "trust.pkcs12_password" in outcome.err
+    site.edit(lambda text: text.replace("[trust]", '[trust]\npkcs12_password = { file = "password" }'))
+    assert mdmprofile("build", "-c", site.config, "-o", site.folder / "out").code == 0
+    outcome = mdmprofile("check", site.config, "--format", "json")
+    assert {"root", "intermediate"} <= {each["role"] for each in outcome.json["certificates"]}
+    assert "open-4711" not in outcome.out + outcome.err
 
 
 def test_damaged_ec_key_of_another_curve_is_a_mismatch(site: Site, mdmprofile: Command) -> None:
