@@ -9,7 +9,7 @@ from pathlib import Path
 from mdmprofile.errors import InputError
 
 MAX_CERTIFICATES = 16 * 1024 * 1024
-MAX_PROFILE = 32 * 1024 * 1024
+MAX_PROFILE = 16 * 1024 * 1024
 MAX_CONFIG = 1024 * 1024
 MAX_SECRET = 64 * 1024
 

@@ -5,25 +5,20 @@ https://developer.apple.com/documentation/devicemanagement/toplevel
 
 from __future__ import annotations
 
-import plistlib
-import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from typing import Any
-from xml.parsers.expat import ExpatError
 
-from mdmprofile.errors import PARSER_ERRORS, ProfileError
-from mdmprofile.moments import as_utc
+from mdmprofile.errors import ProfileError
 from mdmprofile.payloads import types
 from mdmprofile.payloads.base import Payload, key, plist_keys
+from mdmprofile.propertylist import read_plist, write_plist
 
 TARGETS = {"any": 0, "iphone": 1, "ipad": 1, "watch": 2, "homepod": 3, "appletv": 4, "mac": 5, "visionpro": 6}
 
 MAX_PAYLOADS = 500
-_PLIST_ERRORS = (plistlib.InvalidFileException, ExpatError, *PARSER_ERRORS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +106,7 @@ class Profile:
 
         Raises ``ProfileError``, naming the key, for text that XML cannot hold.
         """
-        try:
-            return plistlib.dumps(_writable(self.plist, ""), fmt=plistlib.FMT_XML, sort_keys=False)
-        except RecursionError:
-            raise ProfileError("the profile cannot be written: it is nested too deeply") from None
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ProfileError(f"the profile cannot be written: {error}") from None
+        return write_plist(self.plist)
 
 
 def parse(data: bytes, *, source: str = "") -> Profile:
@@ -124,30 +114,13 @@ def parse(data: bytes, *, source: str = "") -> Profile:
 
     Raises ``ProfileError`` when they are no property list or not a dictionary at the top.
     """
-    try:
-        # Named, because plistlib's own guess refuses a DOCTYPE or white space at the beginning.
-        if data.startswith(b"bplist00"):
-            plist = plistlib.loads(data, fmt=plistlib.FMT_BINARY)
-        else:
-            plist = plistlib.loads(data.lstrip(), fmt=plistlib.FMT_XML)
-    except _PLIST_ERRORS as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else "malformed"
-        raise ProfileError(
-            f"is not a property list: {reason}", where=source, hint="give a .mobileconfig file"
-        ) from None
+    plist = read_plist(data, source=source)
     if not isinstance(plist, dict):
         raise ProfileError("is a property list, but not a dictionary", where=source, hint="give a .mobileconfig file")
     content = plist.get("PayloadContent")
     if isinstance(content, list) and len(content) > MAX_PAYLOADS:
-        # A binary property list can name one payload any number of times at a byte each.
-        raise ProfileError(f"has more than {MAX_PAYLOADS} payloads", where=source)
+        raise ProfileError(f"has more than {MAX_PAYLOADS} payloads", where=source, hint="check that it is a profile")
     return Profile(plist)
-
-
-def looks_like_plist(data: bytes) -> bool:
-    """Whether the bytes begin as a property list does, XML or binary."""
-    head = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip()
-    return head.startswith((b"bplist00", b"<?xml", b"<plist", b"<!DOCTYPE plist"))
 
 
 def _is_secret(payload: Mapping[str, Any]) -> bool:
@@ -164,34 +137,3 @@ def stable_uuid(identifier: str, *what: str) -> str:
     whose fingerprint is part of ``what``, is a new payload.
     """
     return str(uuid.uuid5(uuid.NAMESPACE_URL, "\n".join(("mdmprofile", identifier, *what)))).upper()
-
-
-@cache
-def _not_xml() -> re.Pattern[str]:
-    """Everything XML 1.0 section 2.2 does not allow; a device refuses the whole profile for one of them.
-
-    And the carriage return, which every XML parser turns into a line feed (section 2.11): a password would change.
-    """
-    return re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def _writable(value: Any, path: str) -> Any:  # noqa: ANN401 - property-list values are of any type
-    """The value as plistlib writes it: naive UTC dates, and no character that XML forbids."""
-    if isinstance(value, str):
-        if not value.isprintable() and (wrong := _not_xml().search(value)) is not None:
-            raise ProfileError(
-                f"holds the character U+{ord(wrong[0]):04X} at position {wrong.start()}, which a property list "
-                "cannot hold",
-                where=path,
-                hint="remove it",
-            )
-        return value
-    if isinstance(value, datetime):
-        return as_utc(value).replace(tzinfo=None, microsecond=0)
-    if isinstance(value, Mapping):
-        return {
-            _writable(name, path): _writable(each, f"{path}.{name}" if path else name) for name, each in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_writable(each, f"{path}[{index}]") for index, each in enumerate(value)]
-    return value

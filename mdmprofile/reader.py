@@ -11,7 +11,8 @@ from mdmprofile.containers import load_certificates
 from mdmprofile.errors import CertificateError, ProfileError
 from mdmprofile.findings import Finding
 from mdmprofile.inputs import MAX_PROFILE
-from mdmprofile.profile import Profile, looks_like_plist, parse
+from mdmprofile.profile import Profile, parse
+from mdmprofile.propertylist import looks_like_plist
 
 
 @dataclass(frozen=True)

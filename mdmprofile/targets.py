@@ -36,7 +36,8 @@ from mdmprofile.materials import load_materials
 from mdmprofile.moments import day, shift, spoken
 from mdmprofile.payloads import types
 from mdmprofile.plan import Thresholds, Watched, watch
-from mdmprofile.profile import Profile, looks_like_plist
+from mdmprofile.profile import Profile
+from mdmprofile.propertylist import looks_like_plist
 from mdmprofile.reader import is_profile, payload_certificates, profile_of
 from mdmprofile.templating import Variables
 

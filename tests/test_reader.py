@@ -171,7 +171,7 @@ def test_empty_file_is_named_so(data: bytes) -> None:
 
 def test_file_over_the_limit_is_refused_before_it_is_parsed() -> None:
     """Size is bounded, whatever the bytes are."""
-    with pytest.raises(ProfileError, match="larger than the limit of 32,768 KiB"):
+    with pytest.raises(ProfileError, match="larger than the limit of 16,384 KiB"):
         open_profile(bytes(MAX_PROFILE + 1))
 
 

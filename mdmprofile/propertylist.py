@@ -1,0 +1,196 @@
+"""Property lists, XML and binary, read within bounds and written so that a device can read them.
+
+https://developer.apple.com/library/archive/documentation/Cocoa/Conceptual/PropertyLists/
+"""
+
+from __future__ import annotations
+
+import plistlib
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+from mdmprofile.errors import PARSER_ERRORS, ProfileError
+from mdmprofile.moments import as_utc
+
+MAX_DEPTH = 100
+MAX_VALUES = 200_000
+MAX_ATTRIBUTES = 100
+MAX_TAG = 64 * 1024
+MAX_INTEGER_BITS = 128
+
+_ERRORS = (plistlib.InvalidFileException, ExpatError, *PARSER_ERRORS)
+_HINT = "give a .mobileconfig file"
+_BOM = b"\xef\xbb\xbf"
+_BINARY = b"bplist00"
+_BEGINNINGS = (_BINARY, b"<?", b"<plist", b"<!DOCTYPE plist", b"<!--")
+
+
+def looks_like_plist(data: bytes) -> bool:
+    """Whether the bytes begin as a property list does: binary, or XML in UTF-8 or UTF-16."""
+    head = _ascii(data[:512]).removeprefix(_BOM).removeprefix(b"\xff\xfe").removeprefix(b"\xfe\xff").lstrip()
+    return head.startswith(_BEGINNINGS)
+
+
+def read_plist(data: bytes, *, source: str = "") -> Any:  # noqa: ANN401 - property-list values are of any type
+    """The value in property-list bytes, XML or binary.
+
+    Dates come naive in UTC, as ``plistlib`` gives them. Raises ``ProfileError`` for anything else, and for a list so
+    large, deep or strange that going through it would take unbounded time.
+    """
+    try:
+        # Named, because plistlib's own guess refuses a DOCTYPE or white space at the beginning.
+        if data.startswith(_BINARY):
+            value = plistlib.loads(data, fmt=plistlib.FMT_BINARY)
+        else:
+            _refuse_slow(data, source)
+            value = plistlib.loads(data.removeprefix(_BOM).lstrip(), fmt=plistlib.FMT_XML)
+    except _ERRORS as error:
+        raise ProfileError(f"is not a property list: {_reason(error)}", where=source, hint=_HINT) from None
+    _refuse_endless(value, source)
+    return value
+
+
+def write_plist(value: Any) -> bytes:  # noqa: ANN401
+    """The value as an XML property list: the same value gives the same bytes.
+
+    Raises ``ProfileError``, naming the key, for text that XML cannot hold.
+    """
+    try:
+        return plistlib.dumps(_writable(value, ""), fmt=plistlib.FMT_XML, sort_keys=False)
+    except RecursionError:
+        raise ProfileError("the profile cannot be written: it is nested too deeply", hint="simplify it") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ProfileError(f"the profile cannot be written: {error}", hint="correct that value") from None
+
+
+def _refuse_slow(data: bytes, source: str) -> None:
+    """Refuse XML that the parser would need minutes for.
+
+    Its time grows with the square of a tag's attributes, and of a single tag's, comment's or instruction's length.
+    """
+    text = _ascii(data)
+    problem = ""
+    if text.count(b"<") > 2 * MAX_VALUES:
+        problem = f"it has more than {MAX_VALUES:,} values"
+    elif text.count(b"<!DOCTYPE") > len(_plain_doctype().findall(text)):
+        problem = "its DOCTYPE declares entities or is malformed"
+    elif _crowded_tag().search(text):
+        problem = f"it has a tag longer than {MAX_TAG:,} bytes or with more than {MAX_ATTRIBUTES} attributes"
+    elif any(_has_long(text, *marks) for marks in ((b"<!--", b"-->"), (b"<?", b"?>"))):
+        problem = f"it has a comment or instruction longer than {MAX_TAG:,} bytes, or one that never ends"
+    if problem:
+        raise ProfileError(f"is not a property list: {problem}", where=source, hint=_HINT)
+
+
+@cache
+def _crowded_tag() -> re.Pattern[bytes]:
+    """An XML tag that is too long or has too many attributes.
+
+    No attribute's value can hold ``<``, so each search ends at the next, and the whole is linear.
+    """
+    name, between = rb"<[^<>\"'!?/\s]++", rb"[^<>\"']*+"
+    attribute = rb"(?:\"[^\"<]*+\"|'[^'<]*+')"
+    crowded = rb"%b%b(?:%b%b){%d}" % (name, between, attribute, between, MAX_ATTRIBUTES + 1)
+    return re.compile(rb"%b|<(?!!\[CDATA\[)[^<>]{%d}" % (crowded, MAX_TAG))
+
+
+@cache
+def _plain_doctype() -> re.Pattern[bytes]:
+    """A document type by its public or system identifier alone, as every property list has it (XML 1.0 section 2.8).
+
+    Declarations of its own are how a small file becomes a large one, or reads another.
+    """
+    between = rb"[^<>\"'\[]{0,1000}+"
+    literal = rb"(?:\"[^\"]{0,1000}+\"|'[^']{0,1000}+')"
+    return re.compile(rb"<!DOCTYPE%b(?:%b%b){0,2}>" % (between, literal, between))
+
+
+def _has_long(text: bytes, opening: bytes, closing: bytes) -> bool:
+    """Whether something between these marks is longer than a tag may be, or never closed."""
+    start = text.find(opening)
+    while start >= 0:
+        end = text.find(closing, start + len(opening))
+        if end < 0 or end - start > MAX_TAG:
+            return True
+        start = text.find(opening, end)
+    return False
+
+
+def _refuse_endless(value: Any, source: str) -> None:  # noqa: ANN401
+    """Refuse what cannot be gone through in bounded time.
+
+    A binary property list can name one object any number of times, also inside itself, at a byte or two each.
+    """
+    waiting = [(value, 1)]
+    count = 0
+    while waiting:
+        each, depth = waiting.pop()
+        if isinstance(each, dict):
+            if not all(type(name) is str for name in each):
+                raise ProfileError("is not a profile: a dictionary key is no text", where=source, hint=_HINT)
+            below = list(each.values())
+        elif isinstance(each, list):
+            below = each
+        else:
+            continue
+        count += len(below)
+        if depth > MAX_DEPTH or count > MAX_VALUES:
+            problem = f"{MAX_DEPTH} levels" if depth > MAX_DEPTH else f"{MAX_VALUES:,} values"
+            raise ProfileError(f"is not a profile: it has more than {problem}", where=source, hint=_HINT)
+        for inner in below:
+            kind = type(inner)
+            if kind is dict or kind is list:
+                waiting.append((inner, depth + 1))
+            elif kind is int and inner.bit_length() > MAX_INTEGER_BITS:
+                message = f"is not a profile: an integer has {inner.bit_length()} bits, and property lists hold 64"
+                raise ProfileError(message, where=source, hint=_HINT)
+
+
+def _reason(error: BaseException) -> str:
+    """The parser's own words, except where they speak of its insides."""
+    text = (str(error).splitlines() or ["malformed"])[0]
+    if "groupdict" in text:
+        return "a date is not of the form 2027-06-01T12:00:00Z"
+    if "integer string" in text:
+        return "an integer has thousands of digits"
+    return text[:120] or "malformed"
+
+
+def _ascii(data: bytes) -> bytes:
+    """The bytes, or those of UTF-16 text that matter to XML's grammar."""
+    return data.replace(b"\0", b"") if b"\0" in data[:4] else data
+
+
+@cache
+def _not_xml() -> re.Pattern[str]:
+    """Everything XML 1.0 section 2.2 does not allow; a device refuses the whole profile for one of them.
+
+    And the carriage return, which every XML parser turns into a line feed (section 2.11): a password would change.
+    """
+    return re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _writable(value: Any, path: str) -> Any:  # noqa: ANN401
+    """The value as plistlib writes it: naive UTC dates, and no character that XML forbids."""
+    if isinstance(value, str):
+        if not value.isprintable() and (wrong := _not_xml().search(value)) is not None:
+            raise ProfileError(
+                f"holds the character U+{ord(wrong[0]):04X} at position {wrong.start()}, which a property list "
+                "cannot hold",
+                where=path,
+                hint="remove it",
+            )
+        return value
+    if isinstance(value, datetime):
+        return as_utc(value).replace(tzinfo=None, microsecond=0)
+    if isinstance(value, Mapping):
+        return {
+            _writable(name, path): _writable(each, f"{path}.{name}" if path else name) for name, each in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_writable(each, f"{path}[{index}]") for index, each in enumerate(value)]
+    return value
