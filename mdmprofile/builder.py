@@ -102,7 +102,13 @@ def _judge_enrollment(
     if materials.replaced is not None:
         from mdmprofile.replacement import judge_replacement  # noqa: PLC0415 - slow, needed for replacements only
 
-        yield from judge_replacement(materials.replaced, profile, signer=materials.signer, servers=materials.servers)
+        yield from judge_replacement(
+            materials.replaced,
+            profile,
+            via=config.profile.replaces_via,
+            signer=materials.signer,
+            servers=materials.servers,
+        )
 
 
 def _names(config: EnrollmentConfig, materials: Materials) -> tuple[Names, list[Finding]]:

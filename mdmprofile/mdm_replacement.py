@@ -6,15 +6,15 @@ https://developer.apple.com/documentation/devicemanagement/mdm
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from mdmprofile.changes import mdm_of, right_names_of, rights_of
+from mdmprofile.config import Via
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.payloads.mdm import CAPABILITIES, AccessRights
 from mdmprofile.profile import Profile
 from mdmprofile.values import changed, quoted, same
 
-Via = Literal["mdm", "manual"]
 MDM: Via = "mdm"
 MANUAL: Via = "manual"
 

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.changes import Changes, find_changes
+from mdmprofile.config import Via
 from mdmprofile.errors import ProfileError
 from mdmprofile.findings import Finding, Severity, by_severity, finding, has_errors
-from mdmprofile.mdm_replacement import MANUAL, MDM, Via, judge_install_right, judge_mdm
+from mdmprofile.mdm_replacement import MANUAL, MDM, judge_install_right, judge_mdm
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile, parse
 from mdmprofile.reader import OpenedProfile

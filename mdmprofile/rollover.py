@@ -71,9 +71,20 @@ def _stands(root: Certificate, held: Sequence[Held], graph: IssuerGraph) -> bool
 
 def _trusts(held: Sequence[Held], servers: Sequence[Certificate]) -> bool:
     """Whether every server certificate leads to a root, over what is held and what the server shows beside it."""
-    graph = IssuerGraph((*_authorities(held), *(each for each in servers if each.is_ca and not each.self_signed)))
+    leaves = server_leaves(servers)
+    between = [*_authorities(held), *(each for each in servers if each.is_ca and not each.self_signed)]
     anchors = {each.certificate for each in held if each.certificate.self_signed}
-    return all(leaf in anchors or not anchors.isdisjoint(graph.ancestors(leaf)) for leaf in server_leaves(servers))
+    if _lead(leaves, between, anchors):
+        return True
+    from mdmprofile.public import public_roots  # noqa: PLC0415 - only where no root of the profile's own serves
+
+    known = {*anchors, *public_roots()}
+    return _lead(leaves, [*between, *known], known)
+
+
+def _lead(leaves: Iterable[Certificate], between: Iterable[Certificate], anchors: set[Certificate]) -> bool:
+    graph = IssuerGraph(between)
+    return all(leaf in anchors or not anchors.isdisjoint(graph.ancestors(leaf)) for leaf in leaves)
 
 
 def _pinned(profile: Profile) -> tuple[Certificate, ...]:

@@ -9,10 +9,11 @@ import click
 
 from mdmprofile.cli.params import AT, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, with_session
+from mdmprofile.config import Via
 from mdmprofile.containers import load_certificates
 from mdmprofile.errors import InputError, MdmprofileError, ProfileError, collect
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
-from mdmprofile.mdm_replacement import MANUAL, MDM, Via
+from mdmprofile.mdm_replacement import MANUAL, MDM
 from mdmprofile.reader import OpenedProfile, open_profile
 from mdmprofile.replacement import compare_opened
 from mdmprofile.reports.model import View
