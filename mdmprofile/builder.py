@@ -99,12 +99,23 @@ def _judge_enrollment(
     yield from judge_topic(config.server, materials)
     yield from judge_identity(config.identity, materials)
     yield from judge_removal(config.profile, now=now)
+    if materials.replaced is not None:
+        from mdmprofile.replacement import judge_replacement  # noqa: PLC0415 - slow, needed for replacements only
+
+        yield from judge_replacement(
+            materials.replaced,
+            profile,
+            via=config.profile.replaces_via,
+            signer=materials.signer,
+            servers=materials.servers,
+        )
 
 
 def _names(config: EnrollmentConfig, materials: Materials) -> tuple[Names, list[Finding]]:
     """Names for the payloads, and the finding that a replaced profile's identifier won over the config's."""
     identifier = config.profile.identifier
-    names = names_of(identifier, config.trust.uuids, replaces=materials.replaced)
+    replaced = materials.replaced.profile if materials.replaced else None
+    names = names_of(identifier, config.trust.uuids, replaces=replaced)
     if names.identifier == identifier:
         return names, []
     message = f"the identifier {names.identifier} of {config.profile.replaces} is kept instead of {identifier}"

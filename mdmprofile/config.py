@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mdmprofile import tables as t
 from mdmprofile.config_identity import IdentitySettings, read_identity
@@ -24,6 +24,11 @@ DEFAULT_CRITICAL = timedelta(days=7)
 
 # The parser's time and memory grow with the square of a dotted key's parts.
 _MAX_DOTS = 500
+
+
+# How a replacement reaches the device: the InstallProfile command, or a person.
+Via = Literal["mdm", "manual"]
+_VIAS: dict[str, Via] = {"mdm": "mdm", "manual": "manual"}
 
 
 class ProfileSettings(NamedTuple):
@@ -48,6 +53,7 @@ class ProfileSettings(NamedTuple):
     warn: timedelta
     critical: timedelta
     replaces: Path | None
+    replaces_via: Via
 
 
 class ServerSettings(NamedTuple):
@@ -238,6 +244,7 @@ def _profile(table: t.Table) -> ProfileSettings:
         warn=table.take("warn", t.duration, DEFAULT_WARN),
         critical=table.take("critical", t.duration, DEFAULT_CRITICAL),
         replaces=table.take("replaces", t.path, None),
+        replaces_via=table.take("replaces_via", t.one_of(_VIAS), "mdm"),
     )
     table.finish()
     return settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
 from mdmprofile.config import EnrollmentConfig, SigningSettings
@@ -14,8 +14,10 @@ from mdmprofile.containers import load_certificates, load_pkcs12, load_private_k
 from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, ProfileError, SecretError, collect
 from mdmprofile.inputs import MAX_PROFILE, read_file
 from mdmprofile.printable import printable
-from mdmprofile.profile import Profile
 from mdmprofile.secret import Prompt, SecretSource
+
+if TYPE_CHECKING:
+    from mdmprofile.reader import OpenedProfile  # slow to import, needed for replacements only
 
 T = TypeVar("T")
 
@@ -46,7 +48,7 @@ class Materials:
     signer: Identity | None
     signer_certificate: Certificate | None
     signing_chain: tuple[Certificate, ...]
-    replaced: Profile | None
+    replaced: OpenedProfile | None
     errors: tuple[MdmprofileError, ...]
 
 
@@ -189,7 +191,7 @@ def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identi
     return Identity(chosen.certificate, key, tuple(each for each in certificates if each != chosen.certificate))
 
 
-def _replaced(path: Path | None, load: _Loader) -> Profile | None:
+def _replaced(path: Path | None, load: _Loader) -> OpenedProfile | None:
     if path is None:
         return None
     from mdmprofile.reader import open_profile  # noqa: PLC0415 - slow to import, needed for replacements only
@@ -199,7 +201,10 @@ def _replaced(path: Path | None, load: _Loader) -> Profile | None:
         return None
     if not opened.profile.identifier:
         load.errors.append(ProfileError("has no PayloadIdentifier, so nothing can replace it", where=str(path)))
-    return opened.profile
+    if opened.profile.encrypted:
+        hint = "decrypt it first: mdmprofile decrypt"
+        load.errors.append(ProfileError("is encrypted, so it cannot be compared", where=str(path), hint=hint))
+    return opened
 
 
 def _push(path: Path | None, load: _Loader) -> Certificate | None:

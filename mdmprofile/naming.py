@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.errors import MdmprofileError
@@ -56,7 +56,7 @@ def names_of(identifier: str, explicit: Mapping[str, str] | None = None, *, repl
     if replaces is None:
         return Names(identifier, explicit or {})
     kept: dict[tuple[str, str], PayloadName] = {}
-    for payload in replaces.payloads:
+    for payload in _without_other_identities(replaces):
         kind, old, uuid = (payload.get(key) for key in ("PayloadType", "PayloadIdentifier", "PayloadUUID"))
         if isinstance(kind, str) and isinstance(old, str) and isinstance(uuid, str):
             kept.setdefault((kind, _fingerprint(kind, payload.get("PayloadContent"))), PayloadName(old, uuid))
@@ -67,6 +67,18 @@ def names_of(identifier: str, explicit: Mapping[str, str] | None = None, *, repl
         kept,
         profile_uuid if isinstance(profile_uuid, str) and profile_uuid else None,
     )
+
+
+def _without_other_identities(replaced: Profile) -> list[Mapping[str, Any]]:
+    """The payloads without the identities that are not MDM's: a profile can have one for Wi-Fi beside it.
+
+    Where the MDM payload names none of them, all are there.
+    """
+    wanted = next((each.get("IdentityCertificateUUID") for _, each in replaced.of_type(types.MDM)), None)
+    identities = [each for _, each in replaced.of_type(*types.IDENTITIES)]
+    named = any(each.get("PayloadUUID") == wanted for each in identities)
+    others = [each for each in identities if named and each.get("PayloadUUID") != wanted]
+    return [each for each in replaced.payloads if not any(each is other for other in others)]
 
 
 def _fingerprint(kind: str, content: object) -> str:

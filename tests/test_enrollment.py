@@ -746,6 +746,12 @@ def test_a_replacement_keeps_the_names_on_the_command_line_too(site: Site, old: 
     assert new["PayloadIdentifier"] == "com.example.mdm.enroll"
 
 
+SERVER = {
+    "Topic": TOPIC,
+    "ServerURL": "https://mdm.example.com/mdm",
+    "AccessRights": 8191,
+    "ServerCapabilities": ["com.apple.mdm.per-user-connections"],
+}
 LOWER = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeee"
 
 
@@ -765,7 +771,7 @@ def foreign(site: Site, *, identity: str = SCEP) -> Plist:
             made(ROOT, 1, PayloadContent=site.root.der),
             made(PEM, 2, PayloadContent=site.intermediate.pem),
             made(identity, 3, PayloadContent={}),
-            made(MDM, 4, Topic=TOPIC),
+            made(MDM, 4, **SERVER),
             made("com.apple.wifi.managed", 5),
         ],
     }

@@ -22,6 +22,7 @@ COMMANDS = {
     "build": ("build", "Build the enrollment profile and the documents beside it."),
     "check": ("check", "Judge the dates of everything in profiles, certificate files, directories and configs."),
     "completion": ("completion", "Print the completion script of a shell."),
+    "diff": ("diff", "Tell whether a device that has OLD takes NEW in its place, and what changes."),
     "init": ("init", "Write a commented enroll.toml to start from."),
     "rules": ("rules", "List every rule: its id, severity, what it is about, and where it is written."),
     "sign": ("sign", "Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER."),

@@ -26,6 +26,7 @@ _KEYS = {
     "warn": ("profile", "warn"),
     "critical": ("profile", "critical"),
     "replaces": ("profile", "replaces"),
+    "via": ("profile", "replaces_via"),
     "server_url": ("server", "url"),
     "checkin_url": ("server", "checkin_url"),
     "sign_message": ("server", "sign_message"),
@@ -109,6 +110,7 @@ CONFIG_OPTIONS: Decorator = options(
     click.option("--enrollment-url", help="Where automated enrollment begins."),
     click.option("--anchor-certs-url", help="Where the anchor certificates are published."),
     click.option("--replaces", type=FILE, help="Profile to replace: its identifier and UUIDs are kept."),
+    click.option("--via", help="How the replacement is sent: mdm, or manual for by hand.  [default: mdm]"),
     DATE_OPTIONS,
 )
 

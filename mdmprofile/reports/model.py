@@ -13,6 +13,21 @@ from mdmprofile.moments import stamp
 from mdmprofile.plan import Plan, Watched, days_left
 
 
+class Line(NamedTuple):
+    """One line of a section; ``style`` is ``good``, ``bad``, ``warn``, ``dim``, ``bold`` or nothing."""
+
+    text: str
+    style: str = ""
+
+
+class Section(NamedTuple):
+    """Lines under a heading, which may be empty."""
+
+    title: str
+    lines: Sequence[Line] = ()
+    style: str = "bold"
+
+
 class View(NamedTuple):
     """One command's result: what it looked at, what it found, and what it made."""
 
@@ -25,6 +40,7 @@ class View(NamedTuple):
     files: Sequence[str] = ()
     errors: Sequence[MdmprofileError] = ()
     extra: Mapping[str, Any] = MappingProxyType({})
+    sections: Sequence[Section] = ()
 
 
 def as_dict(view: View) -> dict[str, Any]:

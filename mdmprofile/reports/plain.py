@@ -8,7 +8,7 @@ from mdmprofile.findings import Finding
 from mdmprofile.moments import day
 from mdmprofile.plan import Plan, Watched, days_left
 from mdmprofile.printable import columns, fitted, printable
-from mdmprofile.reports.model import View
+from mdmprofile.reports.model import Section, View
 from mdmprofile.reports.timeline import Timeline, lay_out
 
 _WIDTH = 60
@@ -19,6 +19,7 @@ _WIDEST = 48
 def render(view: View) -> str:
     """The view as plain text, without a line end behind the last line."""
     blocks = [
+        *(_section(each) for each in view.sections),
         _payloads(view),
         _certificates(view),
         _timeline(view),
@@ -47,6 +48,11 @@ def plan_line(plan: Plan) -> str:
         f"Latest safe replacement date: {day(plan.latest_safe_date)}, because {printable(limit.label)} "
         f"ends on {end}{planned}."
     )
+
+
+def _section(section: Section) -> list[str]:
+    title = [printable(section.title)] if section.title else []
+    return title + [f"{'  ' if title else ''}{printable(each.text)}" for each in section.lines]
 
 
 def _payloads(view: View) -> list[str]:

@@ -14,11 +14,12 @@ from mdmprofile.findings import Finding
 from mdmprofile.moments import day
 from mdmprofile.plan import days_left
 from mdmprofile.printable import printable
-from mdmprofile.reports.model import View
+from mdmprofile.reports.model import Section, View
 from mdmprofile.reports.plain import bar_labels, plan_line
 from mdmprofile.reports.timeline import Bar, lay_out
 
 _COLOURS = {"expired": "red", "early": "yellow", "good": "green"}
+_STYLES = {"good": "green", "bad": "bold red", "warn": "yellow", "dim": "dim", "bold": "bold", "": ""}
 _SEVERITIES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
@@ -40,6 +41,8 @@ def render(view: View, *, width: int, colour: bool) -> str:
 
 def draw(view: View, console: Console) -> None:
     """Print the view to a rich console, which may record it."""
+    for section in view.sections:
+        _section(section, console)
     if view.payloads:
         console.print(_tree(view))
     if view.plan is not None and view.watched:
@@ -51,6 +54,15 @@ def draw(view: View, console: Console) -> None:
         console.print(_finding(found))
     if view.plan is not None and view.watched:
         console.print(Text(plan_line(view.plan), style="bold"))
+
+
+def _section(section: Section, console: Console) -> None:
+    if section.title:
+        console.print(Text(printable(section.title), style=_STYLES[section.style]))
+    for line in section.lines:
+        text = Text(printable(line.text), style=_STYLES[line.style])
+        console.print(Padding(text, (0, 0, 0, 2 if section.title else 0), expand=False))
+    console.print()
 
 
 def _tree(view: View) -> Tree:

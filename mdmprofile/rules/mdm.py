@@ -62,7 +62,8 @@ def _rights_problem(rights: object) -> str:
     if isinstance(rights, bool) or not isinstance(rights, int):
         return "AccessRights is not a number"
     if not 0 < rights <= ALL_RIGHTS:
-        return f"AccessRights {rights} is not between 1 and {ALL_RIGHTS}"
+        # Not every number can be shown: Python writes none of more than 4,300 digits.
+        return f"AccessRights is not between 1 and {ALL_RIGHTS}"
     given = AccessRights(rights)
     for right, needed in (
         (AccessRights.INSTALL_PROFILES, AccessRights.INSPECT_PROFILES),
