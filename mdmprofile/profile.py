@@ -111,12 +111,31 @@ class Profile:
 
         Raises ``ProfileError``, naming the key, for text that XML cannot hold.
         """
-        try:
-            return plistlib.dumps(_writable(self.plist, ""), fmt=plistlib.FMT_XML, sort_keys=False)
-        except RecursionError:
-            raise ProfileError("the profile cannot be written: it is nested too deeply") from None
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ProfileError(f"the profile cannot be written: {error}") from None
+        return plist_bytes(self.plist)
+
+
+def plist_bytes(value: Any) -> bytes:  # noqa: ANN401 - property-list values are of any type
+    """A value as an XML property list; raises as ``Profile.to_bytes`` does."""
+    try:
+        return plistlib.dumps(_writable(value, ""), fmt=plistlib.FMT_XML, sort_keys=False)
+    except RecursionError:
+        raise ProfileError("the profile cannot be written: it is nested too deeply") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ProfileError(f"the profile cannot be written: {error}") from None
+
+
+def parse_plist(data: bytes, *, source: str = "") -> Any:  # noqa: ANN401
+    """The value that property-list bytes hold, XML or binary; raises ``ProfileError`` when they are none."""
+    try:
+        # Named, because plistlib's own guess refuses a DOCTYPE or white space at the beginning.
+        if data.startswith(b"bplist00"):
+            return plistlib.loads(data, fmt=plistlib.FMT_BINARY)
+        return plistlib.loads(data.lstrip(), fmt=plistlib.FMT_XML)
+    except _PLIST_ERRORS as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else "malformed"
+        raise ProfileError(
+            f"is not a property list: {reason}", where=source, hint="give a .mobileconfig file"
+        ) from None
 
 
 def parse(data: bytes, *, source: str = "") -> Profile:
@@ -124,17 +143,7 @@ def parse(data: bytes, *, source: str = "") -> Profile:
 
     Raises ``ProfileError`` when they are no property list or not a dictionary at the top.
     """
-    try:
-        # Named, because plistlib's own guess refuses a DOCTYPE or white space at the beginning.
-        if data.startswith(b"bplist00"):
-            plist = plistlib.loads(data, fmt=plistlib.FMT_BINARY)
-        else:
-            plist = plistlib.loads(data.lstrip(), fmt=plistlib.FMT_XML)
-    except _PLIST_ERRORS as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else "malformed"
-        raise ProfileError(
-            f"is not a property list: {reason}", where=source, hint="give a .mobileconfig file"
-        ) from None
+    plist = parse_plist(data, source=source)
     if not isinstance(plist, dict):
         raise ProfileError("is a property list, but not a dictionary", where=source, hint="give a .mobileconfig file")
     content = plist.get("PayloadContent")
