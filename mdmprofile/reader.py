@@ -41,6 +41,14 @@ def is_profile(data: bytes) -> bool:
     return looks_like_plist(data)
 
 
+def judge_signature(data: bytes, *, source: str = "") -> tuple[Finding, ...]:
+    """What is wrong with the signature around the bytes, whatever is inside; none when there is no signature.
+
+    A change can break the property list too, which must not hide the broken signature.
+    """
+    return verify(data, source=source).findings if is_signed(data) else ()
+
+
 def open_profile(data: bytes, *, source: str = "", recipient: Identity | None = None) -> OpenedProfile:
     """Open a profile, signed or not; an encrypted one is decrypted where its ``recipient`` is given.
 

@@ -22,6 +22,8 @@ COMMANDS = {
     "build": ("build", "Build the enrollment profile and the documents beside it."),
     "check": ("check", "Judge the dates of everything in profiles, certificate files, directories and configs."),
     "completion": ("completion", "Print the completion script of a shell."),
+    "decrypt": ("decrypt", "Decrypt a profile's payloads with the recipient's key."),
+    "encrypt": ("encrypt", "Encrypt a profile's payloads for the devices that hold the recipients' keys."),
     "init": ("init", "Write a commented enroll.toml to start from."),
     "rules": ("rules", "List every rule: its id, severity, what it is about, and where it is written."),
     "sign": ("sign", "Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER."),

@@ -27,17 +27,19 @@ PLAIN, ENCRYPTED, FLAG = "PayloadContent", "EncryptedPayloadContent", "IsEncrypt
 _WEAK_BITS = 2048
 
 
-def encrypt_profile(profile: Profile, recipients: Sequence[Certificate]) -> Profile:
+def encrypt_profile(profile: Profile, recipients: Sequence[Certificate], *, source: str = "") -> Profile:
     """The profile with its payloads encrypted for every recipient: AES-256-CBC, its key for each RSA key.
 
     The other keys stay as they are, in their order. Raises ``EncryptionError`` when the profile is encrypted already,
     has no payloads, or a recipient's key is not RSA. The key and the vector are random: no two results are the same.
     """
     if profile.encrypted:
-        raise EncryptionError("is encrypted already", hint="decrypt it first: mdmprofile decrypt")
+        raise EncryptionError("is encrypted already", where=source, hint="decrypt it first: mdmprofile decrypt")
     payloads = profile.plist.get(PLAIN)
     if not isinstance(payloads, list) or not all(isinstance(each, Mapping) for each in payloads):
-        raise EncryptionError("has no array of payloads to encrypt", hint="check that it is the right file")
+        raise EncryptionError(
+            "has no array of payloads to encrypt", where=source, hint="check that it is the right file"
+        )
     sealed = _seal(plist_bytes(payloads), tuple(dict.fromkeys(recipients)))
     plist: dict[str, Any] = {}
     for name, value in profile.plist.items():
