@@ -55,8 +55,9 @@ class BuildResult(NamedTuple):
 def build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None = None) -> BuildResult:
     """Build and sign the enrollment profile and the documents beside it, judged as of ``now`` (aware UTC).
 
-    The property lists are the same, byte for byte, for the same inputs. ``prompt`` asks a person for a secret.
-    Raises an ``MdmprofileError`` when an input cannot be read.
+    The property lists are the same, byte for byte, for the same inputs; only encryption is random. ``profile`` and the
+    judgement are of the profile before it is encrypted. ``prompt`` asks a person for a secret. Raises an
+    ``MdmprofileError`` when an input cannot be read.
     """
     return _build(config, now=now, prompt=prompt, enrollment=True)
 
@@ -84,10 +85,12 @@ def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, en
         *judge_public(config.trust, materials),
         *(judge_trust_profile(trust) if trust else ()),
         *(_judge_enrollment(config, profile, materials, now) if profile else ()),
+        *(_judge_encryption(config, profile, materials) if profile else ()),
         *(_unsigned() if signer is None else judge_signing(signer, available)),
         *judge_dates(watched, thresholds, now=now, building=True),
     ]
-    artifacts = () if has_errors(findings) else tuple(_artifacts(config, chain, profile, trust, signer))
+    sent = profile if has_errors(findings) else _encrypted(profile, materials)
+    artifacts = () if has_errors(findings) else tuple(_artifacts(config, chain, sent, trust, signer))
     plan = make_plan(watched, thresholds)
     return BuildResult(artifacts, profile or trust or Profile({}), chain, by_severity(findings), plan, watched)
 
@@ -109,6 +112,23 @@ def _judge_enrollment(
             signer=materials.signer,
             servers=materials.servers,
         )
+
+
+def _judge_encryption(config: EnrollmentConfig, profile: Profile, materials: Materials) -> Iterable[Finding]:
+    if materials.recipients:
+        from mdmprofile.cms.encrypt import judge_encryption  # noqa: PLC0415 - few profiles are encrypted
+
+        replaces = config.profile.replaces is not None
+        yield from judge_encryption(profile, materials.recipients, replaces=replaces)
+
+
+def _encrypted(profile: Profile | None, materials: Materials) -> Profile | None:
+    """The enrollment profile as devices get it; the signature then covers the encrypted payloads."""
+    if profile is None or not materials.recipients:
+        return profile
+    from mdmprofile.cms.encrypt import encrypt_profile  # noqa: PLC0415 - few profiles are encrypted
+
+    return encrypt_profile(profile, materials.recipients)
 
 
 def _names(config: EnrollmentConfig, materials: Materials) -> tuple[Names, list[Finding]]:

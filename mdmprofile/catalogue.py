@@ -341,6 +341,30 @@ RULES: dict[str, Rule] = {
         _SIGNING,
     ),
     "signature.weak-digest": Rule("error", "The signature uses MD5 or SHA-1.", "sign again with SHA-256", _SIGNING),
+    "encryption.first-enrollment": Rule(
+        "warning",
+        "An encrypted enrollment profile needs a recipient's key that is on the device before it is enrolled.",
+        "use it to replace the profile of devices that have the key; enroll new ones with an unencrypted profile",
+        "observed",
+    ),
+    "encryption.recipient-ca": Rule(
+        "warning",
+        "A profile is encrypted for a CA instead of a device.",
+        "give the certificate whose key is on the device",
+        _TOP,
+    ),
+    "encryption.key-usage": Rule(
+        "warning",
+        "A recipient's keyUsage has no keyEncipherment, so a strict receiver does not decrypt with its key.",
+        "have it reissued with keyEncipherment; for SCEP, set identity.key_usage to 5",
+        f"{_RFC5280}#section-4.2.1.3",
+    ),
+    "encryption.weak-key": Rule(
+        "warning",
+        "A recipient's RSA key is shorter than 2048 bits.",
+        "have it reissued with 2048 bits or more",
+        "https://www.rfc-editor.org/rfc/rfc8017",
+    ),
     "push.no-topic": Rule(
         "error",
         "The push certificate's subject has no UID, so it names no topic.",

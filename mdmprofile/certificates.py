@@ -137,6 +137,12 @@ class Certificate:
         return usage is None or usage.key_cert_sign
 
     @cached_property
+    def key_encipherment(self) -> bool:
+        """Whether keyUsage, where present, lets the key encrypt other keys (RFC 5280 section 4.2.1.3)."""
+        usage = self._extension(x509.KeyUsage)
+        return usage is None or usage.key_encipherment
+
+    @cached_property
     def extended_key_usage(self) -> tuple[str, ...]:
         """The extendedKeyUsage OIDs in dotted notation; empty when the extension is absent."""
         usage = self._extension(x509.ExtendedKeyUsage)

@@ -108,6 +108,12 @@ class SigningSettings(NamedTuple):
     chain: tuple[Path, ...]
 
 
+class EncryptionSettings(NamedTuple):
+    """For whom the enrollment profile is encrypted: files with the recipients' certificates."""
+
+    recipients: tuple[Path, ...]
+
+
 class EnrollmentConfig(NamedTuple):
     """Everything that a build needs; ``source`` names the file it was read from.
 
@@ -122,6 +128,7 @@ class EnrollmentConfig(NamedTuple):
     output_directory: Path
     source: str = "flags"
     unfilled: tuple[str, ...] = ()
+    encryption: EncryptionSettings | None = None
 
 
 def load_config(
@@ -151,9 +158,9 @@ def load_config(
         signing=_signing(top.table("signing")) if "signing" in top else None,
         output_directory=_output(top.table("output")),
         source=source,
+        encryption=_encryption(top.table("encryption")) if "encryption" in top else None,
     )
-    top.reject({"encryption": "encrypted profiles are not supported by this version"})
-    top.known.append("signing")
+    top.known += ["signing", "encryption"]
     top.finish()
     if context.problems:
         for problem in context.problems:
@@ -316,6 +323,14 @@ def _signing(table: t.Table) -> SigningSettings:
             table.context.problem(table.where(password), f"is of no use without {used}", f"add {used}, or remove it")
     table.finish()
     return settings
+
+
+def _encryption(table: t.Table) -> EncryptionSettings:
+    recipients = table.take("recipient", t.several(t.path), ())
+    if table.values.get("recipient", []) == []:
+        table.context.problem("encryption.recipient", "is missing", "name the file with the device's certificate")
+    table.finish()
+    return EncryptionSettings(recipients)
 
 
 def _output(table: t.Table) -> Path:

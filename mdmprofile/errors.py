@@ -85,6 +85,10 @@ class SigningError(MdmprofileError):
     """A signature that was asked for cannot be made."""
 
 
+class EncryptionError(MdmprofileError):
+    """A profile cannot be encrypted for a recipient, or decrypted with its key."""
+
+
 class SignatureFormatError(MdmprofileError):
     """Bytes that should be CMS SignedData are not."""
 

@@ -38,6 +38,7 @@ def watched_by_config(
         beside = materials.signer.chain if materials.signer else ()
         graph = IssuerGraph(each for each in (*materials.signing_chain, *beside, *materials.trust) if each.is_ca)
         found += signing_chain(graph.ancestors(signer))
+    found += [watch(each, "recipient", each.source) for each in materials.recipients]
     if materials.push is not None:
         found.append(watch(materials.push, "push", materials.push.source))
     return without_repeats(found)

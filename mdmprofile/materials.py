@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
-from mdmprofile.config import EnrollmentConfig, SigningSettings
+from mdmprofile.config import EncryptionSettings, EnrollmentConfig, SigningSettings
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
 from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
 from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, ProfileError, SecretError, collect
 from mdmprofile.inputs import MAX_PROFILE, read_file
 from mdmprofile.printable import printable
+from mdmprofile.recipients import recipients_of
 from mdmprofile.secret import Prompt, SecretSource
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Materials:
     signer_certificate: Certificate | None
     signing_chain: tuple[Certificate, ...]
     replaced: OpenedProfile | None
+    recipients: tuple[Certificate, ...]
     errors: tuple[MdmprofileError, ...]
 
 
@@ -149,6 +151,7 @@ def load_materials(
         signer_certificate=signer_certificate,
         signing_chain=signing_chain,
         replaced=_replaced(config.profile.replaces, load) if private else None,
+        recipients=_recipients(config.encryption, load) if enrollment else (),
         errors=tuple({str(each): each for each in load.errors}.values()),
     )
 
@@ -205,6 +208,11 @@ def _replaced(path: Path | None, load: _Loader) -> OpenedProfile | None:
         hint = "decrypt it first: mdmprofile decrypt"
         load.errors.append(ProfileError("is encrypted, so it cannot be compared", where=str(path), hint=hint))
     return opened
+
+
+def _recipients(settings: EncryptionSettings | None, load: _Loader) -> tuple[Certificate, ...]:
+    found = (recipients_of(load.certificates([path])) for path in (settings.recipients if settings else ()))
+    return tuple(dict.fromkeys(each for certificates in found for each in certificates))
 
 
 def _push(path: Path | None, load: _Loader) -> Certificate | None:

@@ -19,11 +19,13 @@ CONSEQUENCES = {
     "leaf": "devices cannot connect until the server has a new certificate; the profile stays as it is",
     "scep-ca": "devices can no longer fetch an identity; the next CA's fingerprint needs a new profile",
     "file": "whoever checks it no longer accepts it",
+    "recipient": "a device that renewed it cannot open the profile; installed profiles keep working",
     "push": "the server can no longer wake devices until it is renewed; the profile stays as it is",
 }
 _RENEWALS = {
     "leaf": "renew the server's certificate {name}",
     "push": "renew the push certificate with the same Apple Account, so that its topic stays",
+    "recipient": "encrypt the profile again for the next certificate of {name}",
 }
 
 
@@ -55,7 +57,7 @@ class Watched(NamedTuple):
 
 
 def watch(certificate: Certificate, role: str, where: str) -> Watched:
-    """A certificate in its role; only the server's leaf and the push certificate are not baked in."""
+    """A certificate in its role; the server's leaf, the push certificate and a recipient's are not baked in."""
     return Watched(
         role=role,
         name=certificate.name,

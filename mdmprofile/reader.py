@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mdmprofile.certificates import Certificate
+from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.cms.structure import holds_content
 from mdmprofile.cms.verify import Signature, is_signed, verify
 from mdmprofile.containers import load_certificates
@@ -17,12 +17,17 @@ from mdmprofile.propertylist import looks_like_plist
 
 @dataclass(frozen=True)
 class OpenedProfile:
-    """A profile, the exact property-list bytes it was read from, and its signature if it has one."""
+    """A profile, the exact property-list bytes it was read from, and its signature if it has one.
+
+    ``encrypted`` says that the file's payloads are encrypted; ``profile`` has them decrypted where a recipient's key
+    was at hand, while ``content`` stays as it was signed.
+    """
 
     profile: Profile
     content: bytes = field(repr=False)
     signature: Signature | None
     source: str
+    encrypted: bool = False
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -37,11 +42,20 @@ def is_profile(data: bytes) -> bool:
     return looks_like_plist(data)
 
 
-def open_profile(data: bytes, *, source: str = "") -> OpenedProfile:
-    """Open a profile, signed or not.
+def judge_signature(data: bytes, *, source: str = "") -> tuple[Finding, ...]:
+    """What is wrong with the signature around the bytes, whatever is inside; none when there is no signature.
+
+    A change can break the property list too, which must not hide the broken signature.
+    """
+    return verify(data, source=source).findings if is_signed(data) else ()
+
+
+def open_profile(data: bytes, *, source: str = "", recipient: Identity | None = None) -> OpenedProfile:
+    """Open a profile, signed or not; an encrypted one is decrypted where its ``recipient`` is given.
 
     A broken signature does not stop the reading; it is a finding. Raises ``ProfileError`` when the bytes are no
-    profile, and ``SignatureFormatError`` when they are broken CMS.
+    profile, ``SignatureFormatError`` when they are broken CMS, and ``EncryptionError`` when the recipient's key does
+    not open it.
     """
     if len(data) > MAX_PROFILE:
         raise ProfileError(
@@ -53,7 +67,13 @@ def open_profile(data: bytes, *, source: str = "") -> OpenedProfile:
         raise ProfileError("is empty where a profile belongs", where=source, hint="copy the file again")
     signature = verify(data, source=source) if is_signed(data) else None
     content = signature.content if signature else data
-    return OpenedProfile(profile_of(content, source=source), content, signature, source)
+    profile = profile_of(content, source=source)
+    encrypted = profile.encrypted
+    if encrypted and recipient is not None:
+        from mdmprofile.cms.encrypt import decrypt_profile  # noqa: PLC0415 - few profiles are encrypted
+
+        profile = decrypt_profile(profile, recipient, source=source)
+    return OpenedProfile(profile, content, signature, source, encrypted)
 
 
 def profile_of(content: bytes, *, source: str) -> Profile:

@@ -605,12 +605,11 @@ def test_signer_is_either_two_files_or_one_pkcs12(tmp_path: Path, lines: str) ->
 @pytest.mark.parametrize(
     ("change", "where", "expected"),
     [
-        (lambda text: f"{text}\n[encryption]\nrecipient = 'd.pem'\n", "encryption", "encrypted profiles"),
         (lambda text: with_line(text, "signing", "pkcs11 = 'x'"), "signing.pkcs11", "use certificate and key"),
         (lambda text: with_line(text, "signing", "command = ['x']"), "signing.command", "use certificate and key"),
         (lambda text: with_line(text, "signing", "cms_command = ['x']"), "signing.cms_command", "or pkcs12"),
     ],
-    ids=["encryption", "pkcs11", "command", "cms_command"],
+    ids=["pkcs11", "command", "cms_command"],
 )
 def test_key_of_a_later_version_says_so(
     tmp_path: Path, change: Callable[[str], str], where: str, expected: str

@@ -87,6 +87,8 @@ class TestConfig:
                 changed = changed.replace("# pkcs12 = ", "pkcs12 = ")
             if line.startswith("# pkcs12"):
                 changed = re.sub(r"^(certificate|key) = .*$", "", changed, flags=re.MULTILINE)
+            if line.startswith("# recipient"):
+                changed = changed.replace("# [encryption]", "[encryption]")
             (tmp_path / "changed.toml").write_text(changed, encoding="utf-8")
             try:
                 load_config(tmp_path / "changed.toml")

@@ -23,6 +23,8 @@ COMMANDS = {
     "check": ("check", "Judge the dates of everything in profiles, certificate files, directories and configs."),
     "completion": ("completion", "Print the completion script of a shell."),
     "diff": ("diff", "Tell whether a device that has OLD takes NEW in its place, and what changes."),
+    "decrypt": ("decrypt", "Decrypt a profile's payloads with the recipient's key."),
+    "encrypt": ("encrypt", "Encrypt a profile's payloads for the devices that hold the recipients' keys."),
     "init": ("init", "Write a commented enroll.toml to start from."),
     "rules": ("rules", "List every rule: its id, severity, what it is about, and where it is written."),
     "sign": ("sign", "Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER."),

@@ -57,6 +57,7 @@ _KEYS = {
     "signer_chain": ("signing", "chain"),
     "signer_pkcs12": ("signing", "pkcs12"),
     "signer_pkcs12_password_file": ("signing", "pkcs12_password"),
+    "recipient": ("encryption", "recipient"),
     "output_dir": ("output", "directory"),
 }
 _TYPES = {"scep_": "scep", "acme_": "acme", "pkcs12": "pkcs12", "single_device": "pkcs12"}
@@ -106,6 +107,7 @@ CONFIG_OPTIONS: Decorator = options(
     click.option("--pkcs12-password-file", type=FILE, help="File with its password."),
     click.option("--single-device", is_flag=True, default=None, help="The PKCS#12 profile is for one device."),
     SIGNER_OPTIONS,
+    click.option("--recipient", type=FILE, multiple=True, help="Certificate of a device to encrypt for; repeatable."),
     click.option("--trust-profile-url", help="Where the trust profile is published."),
     click.option("--enrollment-url", help="Where automated enrollment begins."),
     click.option("--anchor-certs-url", help="Where the anchor certificates are published."),
