@@ -314,6 +314,12 @@ RULES: dict[str, Rule] = {
         "add the signer's intermediates to signing.chain",
         "observed",
     ),
+    "signing.not-judged": Rule(
+        "info",
+        "The signer's certificate is on a token, or comes from a command, and was not looked at.",
+        "name it with signing.certificate, or check the signed profile",
+        "observed",
+    ),
     "signature.missing": Rule("error", "The file is not signed.", "sign it with mdmprofile sign", _SIGNING),
     "signature.invalid": Rule(
         "error",
@@ -334,6 +340,12 @@ RULES: dict[str, Rule] = {
         _SIGNING,
     ),
     "signature.weak-digest": Rule("error", "The signature uses MD5 or SHA-1.", "sign again with SHA-256", _SIGNING),
+    "signature.unusual-algorithm": Rule(
+        "info",
+        "The signature is intact, but RSA-PSS and Ed25519 are not what profiles are signed with.",
+        "sign again with RSA PKCS#1 v1.5 or ECDSA if devices show the profile as unverified",
+        f"{_RFC5652}#section-5.3",
+    ),
     "push.no-topic": Rule(
         "error",
         "The push certificate's subject has no UID, so it names no topic.",
