@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from mdmprofile.certificates import Identity
+from mdmprofile.certificates import Certificate
 from mdmprofile.chain import TrustChain, arrange
-from mdmprofile.cms.keys import complete_chain, judge_signing
-from mdmprofile.cms.sign import sign
 from mdmprofile.config import EnrollmentConfig
 from mdmprofile.enrollment import enrollment_profile
 from mdmprofile.errors import collect
@@ -23,6 +21,7 @@ from mdmprofile.plan import Plan, Watched, judge_dates, make_plan
 from mdmprofile.profile import Profile
 from mdmprofile.rules import judge_enrollment, judge_trust_profile
 from mdmprofile.secret import Prompt
+from mdmprofile.signing import Judge, Signed, sign_judged
 from mdmprofile.trust import anchor_certificates, judge_urls, published_urls, service_config, trust_profile
 
 
@@ -75,10 +74,7 @@ def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, en
     chain = _chain(config, materials)
     profile = enrollment_profile(config, chain, materials, names) if enrollment else None
     trust = trust_profile(config, chain, names) if _wants_trust(config, enrollment) else None
-    watched = watched_by_config(config, materials, now=now, enrollment=enrollment)
     thresholds = thresholds_of(config)
-    available = (*materials.signing_chain, *materials.trust)
-    signer = complete_chain(materials.signer, available) if materials.signer else None
     findings += [
         *chain.findings,
         *judge_urls(config.trust),
@@ -86,13 +82,24 @@ def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, en
         *(judge_trust_profile(trust) if trust else ()),
         *(_judge_enrollment(config, profile, materials, now) if profile else ()),
         *(_judge_encryption(config, profile, materials) if profile else ()),
-        *(_unsigned() if signer is None else judge_signing(signer, available)),
-        *judge_dates(watched, thresholds, now=now, building=True),
     ]
+
+    def watched_with(signer: Certificate | None, above: Sequence[Certificate]) -> tuple[Watched, ...]:
+        known = materials if signer is None else materials.signed_by(signer, above)
+        return watched_by_config(config, known, now=now, enrollment=enrollment)
+
+    def judge(signer: Certificate | None, above: Sequence[Certificate]) -> tuple[Finding, ...]:
+        dates = judge_dates(watched_with(signer, above), thresholds, now=now, building=True)
+        replacement = _judge_replacement(config, profile, materials, signer) if profile else ()
+        return (*findings, *replacement, *dates)
+
     sent = profile if has_errors(findings) else _encrypted(profile, materials)
-    artifacts = () if has_errors(findings) else tuple(_artifacts(config, chain, sent, trust, signer))
+    profiles = [each for each in (sent, trust) if each is not None]
+    signed = _sign(profiles, materials, judge)
+    artifacts = () if has_errors(signed.findings) else tuple(_artifacts(config, chain, sent, trust, signed))
+    watched = watched_with(signed.certificate, signed.above)
     plan = make_plan(watched, thresholds)
-    return BuildResult(artifacts, profile or trust or Profile({}), chain, by_severity(findings), plan, watched)
+    return BuildResult(artifacts, profile or trust or Profile({}), chain, by_severity(signed.findings), plan, watched)
 
 
 def _judge_enrollment(
@@ -102,16 +109,18 @@ def _judge_enrollment(
     yield from judge_topic(config.server, materials)
     yield from judge_identity(config.identity, materials)
     yield from judge_removal(config.profile, now=now)
-    if materials.replaced is not None:
+
+
+def _judge_replacement(
+    config: EnrollmentConfig, profile: Profile, materials: Materials, signer: Certificate | None
+) -> Iterable[Finding]:
+    """Whether a device takes the profile in the place of the one it has; who signs it may count."""
+    unsigned_yet = signer is None and materials.signer is not None
+    if materials.replaced is not None and not unsigned_yet:
         from mdmprofile.replacement import judge_replacement  # noqa: PLC0415 - slow, needed for replacements only
 
-        yield from judge_replacement(
-            materials.replaced,
-            profile,
-            via=config.profile.replaces_via,
-            signer=materials.signer,
-            servers=materials.servers,
-        )
+        via = config.profile.replaces_via
+        yield from judge_replacement(materials.replaced, profile, via=via, signer=signer, servers=materials.servers)
 
 
 def _judge_encryption(config: EnrollmentConfig, profile: Profile, materials: Materials) -> Iterable[Finding]:
@@ -152,20 +161,23 @@ def _wants_trust(config: EnrollmentConfig, enrollment: bool) -> bool:
     return not config.trust.public and (bool(config.trust.trust_profile_url) or not enrollment)
 
 
-def _unsigned() -> tuple[Finding, ...]:
-    return (finding("signing.unsigned", "no signer is configured", where="signing"),)
+def _sign(profiles: Iterable[Profile], materials: Materials, judge: Judge) -> Signed:
+    """The profiles' bytes, signed where a signer is configured; none when a finding is an error."""
+    contents = (each.to_bytes() for each in profiles)
+    if materials.signer is not None:
+        return sign_judged(contents, materials.signer, (*materials.signing_chain, *materials.trust), judge)
+    unsigned = finding("signing.unsigned", "no signer is configured", where="signing")
+    findings = (*judge(None, ()), unsigned)
+    return Signed(() if has_errors(findings) else tuple(contents), findings)
 
 
 def _artifacts(
-    config: EnrollmentConfig,
-    chain: TrustChain,
-    profile: Profile | None,
-    trust: Profile | None,
-    signer: Identity | None,
+    config: EnrollmentConfig, chain: TrustChain, profile: Profile | None, trust: Profile | None, signed: Signed
 ) -> Iterable[Artifact]:
+    data = iter(signed.data)
+
     def made(kind: str, name: str, content: Profile) -> Artifact:
-        plain = content.to_bytes()
-        return Artifact(kind, name, sign(plain, signer) if signer else plain, signer is not None, content.holds_secret)
+        return Artifact(kind, name, next(data), config.signing is not None, content.holds_secret)
 
     if profile is not None:
         yield made("enrollment", "enroll.mobileconfig", profile)

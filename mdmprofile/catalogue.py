@@ -321,6 +321,12 @@ RULES: dict[str, Rule] = {
         "add the signer's intermediates to signing.chain",
         "observed",
     ),
+    "signing.not-judged": Rule(
+        "info",
+        "The signer's certificate is on a token, or comes from a command, and was not looked at.",
+        "name it with signing.certificate, or check the signed profile",
+        "observed",
+    ),
     "signature.missing": Rule("error", "The file is not signed.", "sign it with mdmprofile sign", _SIGNING),
     "signature.invalid": Rule(
         "error",
@@ -364,6 +370,12 @@ RULES: dict[str, Rule] = {
         "A recipient's RSA key is shorter than 2048 bits.",
         "have it reissued with 2048 bits or more",
         "https://www.rfc-editor.org/rfc/rfc8017",
+    ),
+    "signature.unusual-algorithm": Rule(
+        "info",
+        "The signature is intact, but RSA-PSS and Ed25519 are not what profiles are signed with.",
+        "sign again with RSA PKCS#1 v1.5 or ECDSA if devices show the profile as unverified",
+        f"{_RFC5652}#section-5.3",
     ),
     "push.no-topic": Rule(
         "error",

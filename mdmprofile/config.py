@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from mdmprofile import tables as t
 from mdmprofile.config_identity import IdentitySettings, read_identity
+from mdmprofile.config_signing import ALTERNATIVES, SigningSettings, signing_settings
 from mdmprofile.errors import ConfigError, collect
 from mdmprofile.inputs import MAX_CONFIG, STDIN, read_file
 from mdmprofile.payloads.mdm import ALL_RIGHTS, CAPABILITIES, AccessRights, right_names
@@ -97,17 +98,6 @@ class TrustSettings(NamedTuple):
         return any((self.trust_profile_url, self.enrollment_url, self.anchor_certs_url))
 
 
-class SigningSettings(NamedTuple):
-    """Where the signer's certificate and key come from: two files, or one PKCS#12."""
-
-    certificate: Path | None
-    key: Path | None
-    key_password: SecretSource | None
-    pkcs12: Path | None
-    pkcs12_password: SecretSource | None
-    chain: tuple[Path, ...]
-
-
 class EncryptionSettings(NamedTuple):
     """For whom the enrollment profile is encrypted: files with the recipients' certificates."""
 
@@ -155,7 +145,7 @@ def load_config(
         server=_server(top.table("server")),
         trust=_trust(top.table("trust")),
         identity=read_identity(top.table("identity")),
-        signing=_signing(top.table("signing")) if "signing" in top else None,
+        signing=signing_settings(top.table("signing")) if "signing" in top else None,
         output_directory=_output(top.table("output")),
         source=source,
         encryption=_encryption(top.table("encryption")) if "encryption" in top else None,
@@ -174,7 +164,7 @@ def load_config(
 def read_signing(values: Mapping[str, Any]) -> SigningSettings:
     """The signer's settings alone, for signing a file without a config; raises as ``load_config`` does."""
     context = t.Context(Path(), renderer({}))
-    settings = _signing(t.Table(values, "signing", context))
+    settings = signing_settings(t.Table(values, "signing", context))
     if context.problems:
         raise collect(context.problems)
     return settings
@@ -207,8 +197,7 @@ _ALTERNATIVES = {
     ("server", "topic"): ("push_certificate",),
     ("server", "push_certificate"): ("topic",),
     ("identity", "ca_certificate"): ("ca_fingerprint",),
-    ("signing", "certificate"): ("pkcs12", "pkcs12_password"),
-    ("signing", "pkcs12"): ("certificate", "key", "key_password"),
+    **{("signing", flag): replaced for flag, replaced in ALTERNATIVES.items()},
 }
 
 
@@ -299,28 +288,6 @@ def _trust(table: t.Table) -> TrustSettings:
         anchor_certs_url=table.take("anchor_certs_url", t.word, None),
         uuids=table.take("uuids", _uuids, {}),
     )
-    table.finish()
-    return settings
-
-
-def _signing(table: t.Table) -> SigningSettings:
-    settings = SigningSettings(
-        certificate=table.take("certificate", t.path, None),
-        key=table.take("key", t.path, None),
-        key_password=table.take("key_password", t.secret("signing.key_password"), None),
-        pkcs12=table.take("pkcs12", t.path, None),
-        pkcs12_password=table.take("pkcs12_password", t.secret("signing.pkcs12_password"), None),
-        chain=table.take("chain", t.several(t.path), ()),
-    )
-    later = "is not supported by this version; use certificate and key, or pkcs12"
-    table.reject(dict.fromkeys(("pkcs11", "command", "cms_command"), later))
-    if ("pkcs12" in table) == ("certificate" in table):
-        table.context.problem("signing", "needs either certificate and key, or pkcs12", "name one of the two")
-    elif "certificate" in table and "key" not in table:
-        table.context.problem("signing.key", "is missing", "name the file with the signer's private key")
-    for password, used in (("key_password", "key"), ("pkcs12_password", "pkcs12")):
-        if password in table and used not in table:
-            table.context.problem(table.where(password), f"is of no use without {used}", f"add {used}, or remove it")
     table.finish()
     return settings
 

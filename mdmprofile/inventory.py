@@ -35,7 +35,7 @@ def watched_by_config(
     if materials.signer_certificate is not None:
         signer = materials.signer_certificate
         found.append(watch(signer, "signer", signer.source))
-        beside = materials.signer.chain if materials.signer else ()
+        beside = materials.signer.chain if isinstance(materials.signer, Identity) else ()
         graph = IssuerGraph(each for each in (*materials.signing_chain, *beside, *materials.trust) if each.is_ca)
         found += signing_chain(graph.ancestors(signer))
     found += [watch(each, "recipient", each.source) for each in materials.recipients]

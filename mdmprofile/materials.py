@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
-from mdmprofile.config import EncryptionSettings, EnrollmentConfig, SigningSettings
+from mdmprofile.cms.command import CmsCommand, command_identity
+from mdmprofile.cms.pkcs11_uri import Pkcs11Uri
+from mdmprofile.config import EncryptionSettings, EnrollmentConfig
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
+from mdmprofile.config_signing import SigningSettings
 from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
 from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, ProfileError, SecretError, collect
 from mdmprofile.inputs import MAX_PROFILE, read_file
@@ -46,12 +49,18 @@ class Materials:
     pkcs12: Pkcs12File | None
     challenge: str | None = field(repr=False)
     removal_password: str | None = field(repr=False)
-    signer: Identity | None
+    signer: Identity | CmsCommand | None
     signer_certificate: Certificate | None
     signing_chain: tuple[Certificate, ...]
     replaced: OpenedProfile | None
     recipients: tuple[Certificate, ...]
     errors: tuple[MdmprofileError, ...]
+
+    def signed_by(self, signer: Certificate, above: Sequence[Certificate]) -> Materials:
+        """The same with the signer that a signature showed, where it was not known before."""
+        if self.signer_certificate is not None:
+            return self
+        return replace(self, signer_certificate=signer, signing_chain=(*self.signing_chain, *above))
 
 
 class _Loader:
@@ -131,8 +140,8 @@ def load_materials(
     trust = load.certificates(config.trust.certificates)
     signing_chain = load.certificates(signing.chain) if signing else ()
     signer = _signer(signing, load, private=private) if signing else None
-    signer_certificate = signer.certificate if signer else None
-    if signing and signing.certificate and signer is None:
+    signer_certificate = signer.certificate if isinstance(signer, Identity) else None
+    if signing and signing.certificate and signer_certificate is None:
         # Without the key at hand, the certificate that is no CA is the signer's.
         found = load.certificates([signing.certificate])
         signer_certificate = next((each for each in found if not each.is_ca), next(iter(found), None))
@@ -156,20 +165,23 @@ def load_materials(
     )
 
 
-def load_signer(settings: SigningSettings, *, prompt: Prompt | None = None) -> Identity:
+def load_signer(settings: SigningSettings, *, prompt: Prompt | None = None) -> Identity | CmsCommand:
     """The signer alone, with the certificates of its chain files.
 
-    Raises every error that stands in the way.
+    Logs in to the token where the key is on one; runs no signing command. Raises every error that stands in the way.
     """
     load = _Loader(prompt)
     signer = _signer(settings, load, private=True)
     chain = load.certificates(settings.chain)
     if signer is None or load.errors:
         raise collect(load.errors)
+    if isinstance(signer, CmsCommand):
+        return signer
     return Identity(signer.certificate, signer.key, (*signer.chain, *chain))
 
 
-def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identity | None:
+def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identity | CmsCommand | None:
+    """The signer; None when it cannot be had, or when keys are to be left alone."""
     if signing.pkcs12 is not None:
         pkcs12 = signing.pkcs12
         return load.unlocked(
@@ -177,14 +189,28 @@ def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identi
             signing.pkcs12_password,
             pkcs12,
         )[0]
-    if signing.certificate is None or signing.key is None or not private:
+    if not private:
         return None
-    file = signing.key
-    certificates = load.certificates([signing.certificate])
+    certificates = load.certificates([signing.certificate] if signing.certificate else [])
+    if signing.key is not None:
+        return _in_files(signing.key, signing.key_password, certificates, load)
+    if signing.certificate is not None and not certificates:
+        return None
+    if signing.cms_command is not None:
+        return CmsCommand(signing.cms_command, certificates)
+    if signing.command is not None:
+        command = signing.command
+        return load.attempt(lambda: command_identity(command, certificates))
+    if signing.pkcs11 is not None:
+        return _on_token(signing.pkcs11, signing.pkcs11_pin, certificates, load)
+    return None
+
+
+def _in_files(
+    file: Path, password: SecretSource | None, certificates: tuple[Certificate, ...], load: _Loader
+) -> Identity | None:
     key, _ = load.unlocked(
-        lambda password: load_private_key(read_file(file), source=str(file), password=password),
-        signing.key_password,
-        file,
+        lambda given: load_private_key(read_file(file), source=str(file), password=given), password, file
     )
     if key is None or not certificates:
         return None
@@ -192,6 +218,18 @@ def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identi
     candidates = [Identity(each, key) for each in certificates]
     chosen = next((each for each in candidates if each.key_matches), candidates[0])
     return Identity(chosen.certificate, key, tuple(each for each in certificates if each != chosen.certificate))
+
+
+def _on_token(
+    uri: Pkcs11Uri, source: SecretSource | None, certificates: tuple[Certificate, ...], load: _Loader
+) -> Identity | None:
+    from mdmprofile.cms.pkcs11 import token_identity  # noqa: PLC0415 - few signers are on a token
+
+    def pin(label: str) -> str:
+        asked = source or SecretSource("prompt", f"PIN of the token {label}", "signing.pkcs11_pin")
+        return asked.fetch(load.prompt)
+
+    return load.attempt(lambda: token_identity(uri, certificates, pin))
 
 
 def _replaced(path: Path | None, load: _Loader) -> OpenedProfile | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from mdmprofile.certificates import Certificate, Identity
+from mdmprofile.certificates import Certificate
 from mdmprofile.changes import Changes, find_changes
 from mdmprofile.config import Via
 from mdmprofile.errors import ProfileError
@@ -157,7 +157,7 @@ def judge_replacement(
     new: Profile,
     *,
     via: Via = MDM,
-    signer: Identity | None = None,
+    signer: Certificate | None = None,
     servers: Sequence[Certificate] = (),
 ) -> tuple[Finding, ...]:
     """What a build finds about the profile that it replaces: the verdict's findings, and those of the old signature.
@@ -171,7 +171,7 @@ def judge_replacement(
         parse(new.to_bytes()),
         via=via,
         old_signer=signer_of(old),
-        new_signer=signer.certificate if signer else None,
+        new_signer=signer,
         servers=servers,
         old_source=old.source,
     )

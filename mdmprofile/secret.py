@@ -62,49 +62,13 @@ class SecretSource:
         return self._text(data, f"file {path}")
 
     def _from_command(self, command: tuple[str, ...]) -> str:
-        """Run the command without a shell; its standard error goes to the user, its output is the secret."""
-        import subprocess  # noqa: PLC0415 - few secrets come from a command
-        import threading  # noqa: PLC0415
+        """Run the command; its standard error goes to the user, its output is the secret."""
+        from mdmprofile.commands import CommandError, run_command  # noqa: PLC0415 - few secrets come from a command
 
         try:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise SecretError(
-                f"the command {command[0]} cannot be run: {reason}", where=self.key, hint="check its name and PATH"
-            ) from None
-        found: list[bytes] = []
-        output = process.stdout
-        # A thread, because a child of the command can keep the pipe open after the command was killed.
-
-        def read() -> None:
-            if output is not None:
-                with output:
-                    found.append(output.read(MAX_SECRET + 1))
-
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
-        try:
-            reader.join(COMMAND_SECONDS)
-            silent = reader.is_alive()
-            data = found[0] if found else b""
-            if silent or len(data) > MAX_SECRET:
-                process.kill()
-            status = process.wait(COMMAND_SECONDS)
-        except subprocess.TimeoutExpired:
-            silent = True
-        finally:
-            process.kill()
-            process.wait()
-        if silent:
-            message = f"the command {command[0]} gave no answer in {COMMAND_SECONDS} seconds"
-            raise SecretError(message, where=self.key, hint="run it by hand to see why")
-        if len(data) <= MAX_SECRET and status:
-            raise SecretError(
-                f"the command {command[0]} failed with status {status}",
-                where=self.key,
-                hint="run it by hand to see why",
-            )
+            data = run_command(command, seconds=COMMAND_SECONDS, limit=MAX_SECRET)
+        except CommandError as error:
+            raise SecretError(error.message, where=self.key, hint=error.hint) from None
         return self._text(data, f"output of {command[0]}")
 
     def _text(self, data: bytes, origin: str) -> str:

@@ -16,7 +16,7 @@ from mdmprofile.certificates import Certificate
 from mdmprofile.chain import LEAF
 from mdmprofile.cms.trust import judge_trust
 from mdmprofile.cms.verify import Signature, is_signed, verify
-from mdmprofile.config import load_config
+from mdmprofile.config import EnrollmentConfig, load_config
 from mdmprofile.config_identity import Pkcs12Settings
 from mdmprofile.containers import MAX_IN_ONE_FILE, is_certificate, is_pkcs12, load_certificates, load_pkcs12
 from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, collect
@@ -32,7 +32,7 @@ from mdmprofile.inventory import (
     watched_identity,
     without_repeats,
 )
-from mdmprofile.materials import load_materials
+from mdmprofile.materials import Materials, load_materials
 from mdmprofile.moments import day, shift, spoken
 from mdmprofile.payloads import types
 from mdmprofile.plan import Thresholds, Watched, watch
@@ -253,12 +253,20 @@ def _config(path: Path, *, now: datetime, commands: bool, variables: Variables |
     materials = load_materials(config, private=False, commands=commands)
     return Target(
         watched_by_config(config, materials, now=now),
-        tuple(_unfilled(config.source, key) for key in config.unfilled),
+        (*(_unfilled(config.source, key) for key in config.unfilled), *_unknown_signer(config, materials)),
         thresholds=thresholds_of(config),
         identifier=config.profile.identifier,
         validity=None if isinstance(config.identity, Pkcs12Settings) else config.identity.validity,
         errors=(collect(materials.errors),) if materials.errors else (),
     )
+
+
+def _unknown_signer(config: EnrollmentConfig, materials: Materials) -> Iterable[Finding]:
+    """Judging dates logs in to no token and runs no signing command, so such a signer can stay unknown."""
+    signing = config.signing
+    if signing and signing.certificate is None and signing.pkcs12 is None and materials.signer_certificate is None:
+        message = "the signer's certificate is known only when it signs, so its end was not judged"
+        yield finding("signing.not-judged", message, where=f"{config.source}: signing")
 
 
 def _unfilled(source: str, key: str) -> Finding:

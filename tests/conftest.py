@@ -17,7 +17,7 @@ from mdmprofile.cli import run
 from mdmprofile.moments import stamp
 from pki import NOW, Site, make_site
 
-PACKAGES = {"openssl": "openssl", "plistutil": "libplist-utils"}
+PACKAGES = {"openssl": "openssl", "plistutil": "libplist-utils", "softhsm2-util": "softhsm2"}
 
 
 def _tool(command: str) -> str:

@@ -6,6 +6,7 @@ set -u
 missing=""
 command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
 command -v plistutil >/dev/null 2>&1 || missing="$missing libplist-utils"
+command -v softhsm2-util >/dev/null 2>&1 || missing="$missing softhsm2"
 [ -z "$missing" ] && exit 0
 
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then
@@ -17,7 +18,7 @@ fi
 
 echo "missing:$missing; tests that need them are skipped. Install them with:" >&2
 if command -v brew >/dev/null 2>&1; then
-    echo "  brew install openssl libplist" >&2
+    echo "  brew install openssl libplist softhsm" >&2
 else
     echo "  sudo apt-get install$missing" >&2
 fi

@@ -166,9 +166,10 @@ def test_randomness_is_where_keys_and_temporary_names_are_made() -> None:
     assert modules == {"demo.py", "output.py"}
 
 
-def test_processes_are_started_for_secrets_alone() -> None:
-    """The command that prints a secret is the administrator's own; nothing else is run."""
-    assert importers("subprocess", "multiprocessing", "pty") == {"secret.py"}
+def test_processes_are_started_in_one_place() -> None:
+    """The commands that print a secret or sign are the administrator's own; nothing else is run."""
+    assert importers("subprocess", "multiprocessing", "pty") == {"commands.py"}
+    assert importers("mdmprofile.commands") == {"secret.py", "cms/command.py"}
     assert users("os.system", "os.popen", "os.fork", "os.execv", "os.spawnv") == set()
 
 

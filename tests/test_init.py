@@ -85,10 +85,14 @@ class TestConfig:
             changed = written.replace(line, line.removeprefix("# "))
             if line.startswith("# pkcs12_password"):
                 changed = changed.replace("# pkcs12 = ", "pkcs12 = ")
+            if line.startswith("# pkcs11_pin"):
+                changed = changed.replace("# pkcs11 = ", "pkcs11 = ")
             if line.startswith("# pkcs12"):
                 changed = re.sub(r"^(certificate|key) = .*$", "", changed, flags=re.MULTILINE)
             if line.startswith("# recipient"):
                 changed = changed.replace("# [encryption]", "[encryption]")
+            if line.startswith(("# pkcs11", "# command", "# cms_command")):
+                changed = re.sub(r"^key = .*$", "", changed, flags=re.MULTILINE)
             (tmp_path / "changed.toml").write_text(changed, encoding="utf-8")
             try:
                 load_config(tmp_path / "changed.toml")

@@ -17,6 +17,7 @@ import pytest
 
 from conftest import Command
 from mdmprofile.builder import build
+from mdmprofile.certificates import Identity
 from mdmprofile.config import load_config, read_signing
 from mdmprofile.errors import InputError, MdmprofileError, PasswordError, SecretError
 from mdmprofile.inputs import MAX_SECRET
@@ -451,7 +452,9 @@ def test_person_is_asked_for_a_password_that_no_key_names(
 
     settings = read_signing({key: signer_folder / name for key, name in values.items()})
     if answer == HIDDEN:
-        assert load_signer(settings, prompt=prompt).certificate.der == site.signer.der
+        found = load_signer(settings, prompt=prompt)
+        assert isinstance(found, Identity)
+        assert found.certificate.der == site.signer.der
     else:
         with pytest.raises(PasswordError, match="does not open") as caught:
             load_signer(settings, prompt=prompt)
@@ -476,6 +479,7 @@ def test_signer_alone_comes_with_the_chain_of_its_files(site: Site) -> None:
     (site.folder / "own.key").write_bytes(signer.key_pem())
     paths = {"certificate": "own.pem", "key": "own.key", "chain": "intermediate.pem"}
     found = load_signer(read_signing({key: site.folder / each for key, each in paths.items()}))
+    assert isinstance(found, Identity)
     assert found.certificate.der == signer.der
     assert [each.der for each in found.chain] == [site.root.der, site.intermediate.der]
 

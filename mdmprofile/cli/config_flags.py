@@ -58,6 +58,10 @@ _KEYS = {
     "signer_pkcs12": ("signing", "pkcs12"),
     "signer_pkcs12_password_file": ("signing", "pkcs12_password"),
     "recipient": ("encryption", "recipient"),
+    "signer_pkcs11": ("signing", "pkcs11"),
+    "signer_pkcs11_pin_file": ("signing", "pkcs11_pin"),
+    "signer_command": ("signing", "command"),
+    "signer_cms_command": ("signing", "cms_command"),
     "output_dir": ("output", "directory"),
 }
 _TYPES = {"scep_": "scep", "acme_": "acme", "pkcs12": "pkcs12", "single_device": "pkcs12"}
@@ -69,6 +73,10 @@ SIGNER_OPTIONS: Decorator = options(
     click.option("--signer-chain", type=FILE, multiple=True, help="Signer's intermediates; repeatable."),
     click.option("--signer-pkcs12", type=FILE, help="Signer's certificate and key in one PKCS#12."),
     click.option("--signer-pkcs12-password-file", type=FILE, help="File with the PKCS#12's password."),
+    click.option("--signer-pkcs11", metavar="URI", help="Signer's key on a token: pkcs11:…?module-path=…"),
+    click.option("--signer-pkcs11-pin-file", type=FILE, help="File with the token's PIN."),
+    click.option("--signer-command", metavar="COMMAND", help="Signs the bytes on its stdin for --signer."),
+    click.option("--signer-cms-command", metavar="COMMAND", help="Returns the profile on its stdin signed."),
 )
 
 CONFIG_OPTIONS: Decorator = options(
@@ -141,10 +149,11 @@ def overrides_of(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if flag not in _KEYS or value is None or value == ():
             continue
         table, key = _KEYS[flag]
-        secret = flag.endswith(("password_file", "challenge_file"))
-        tables.setdefault(table, {})[key] = (
-            {"file": value} if secret else list(value) if isinstance(value, tuple) else value
-        )
+        if flag.endswith(("password_file", "challenge_file", "pin_file")):
+            value = {"file": value}  # noqa: PLW2901 - a flag names the secret's file
+        elif flag in {"signer_command", "signer_cms_command"}:
+            value = _words(flag, value)  # noqa: PLW2901 - a command is a list in the config
+        tables.setdefault(table, {})[key] = list(value) if isinstance(value, tuple) else value
         kinds |= {kind: flag for prefix, kind in _TYPES.items() if flag.startswith(prefix)}
     if len(kinds) > 1:
         names = " and ".join(f"--{flag.replace('_', '-')}" for flag in kinds.values())
@@ -152,6 +161,16 @@ def overrides_of(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if kinds:
         tables["identity"]["type"] = next(iter(kinds))
     return tables
+
+
+def _words(flag: str, value: str) -> list[str]:
+    """A command line as the list that is run; quotes are understood, and no shell is."""
+    import shlex  # noqa: PLC0415 - seldom needed
+
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise click.UsageError(f"--{flag.replace('_', '-')}: {error}") from None
 
 
 def parse_variables(pairs: tuple[str, ...]) -> dict[str, Any]:

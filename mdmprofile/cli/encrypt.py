@@ -9,13 +9,11 @@ from typing import Any
 
 import click
 
-from mdmprofile.certificates import Certificate, Identity
+from mdmprofile.certificates import Certificate
 from mdmprofile.cli.config_flags import SIGNER_OPTIONS, overrides_of
 from mdmprofile.cli.params import AT, END_OPTIONS, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
 from mdmprofile.cms.encrypt import encrypt_profile, judge_encryption
-from mdmprofile.cms.keys import complete_chain, judge_signing
-from mdmprofile.cms.sign import sign
 from mdmprofile.config import read_signing
 from mdmprofile.errors import EncryptionError
 from mdmprofile.findings import Finding, by_severity, finding, has_errors
@@ -27,6 +25,7 @@ from mdmprofile.plan import Thresholds, judge_dates, watch
 from mdmprofile.reader import OpenedProfile, judge_signature, open_profile
 from mdmprofile.recipients import load_recipients
 from mdmprofile.reports.model import View
+from mdmprofile.signing import Signed, sign_judged
 
 
 @click.command("encrypt")
@@ -79,30 +78,29 @@ def command(
     if opened.encrypted:
         raise EncryptionError("is encrypted already", where=source, hint="decrypt it first: mdmprofile decrypt")
     certificates = load_recipients(recipients)
-    signer = _signer(flags)
+    signing = overrides_of(flags)
+    signer = load_signer(read_signing(signing["signing"]), prompt=ask()) if signing else None
     thresholds = _thresholds(warn, critical)
-    watched = [watch(each, "recipient", each.source) for each in certificates]
-    watched += [watch(signer.certificate, "signer", signer.certificate.source)] if signer else []
-    findings = by_severity(
-        [
-            *judge_encryption(opened.profile, certificates),
-            *(judge_signing(signer, ()) if signer else _unsigned(opened)),
-            *judge_dates(watched, thresholds, now=now, building=True),
-        ]
-    )
+    about_recipients = judge_encryption(opened.profile, certificates)
+
+    def judge(certificate: Certificate | None, _: Sequence[Certificate]) -> tuple[Finding, ...]:
+        watched = [watch(each, "recipient", each.source) for each in certificates]
+        watched += [watch(certificate, "signer", certificate.source)] if certificate else []
+        return (*about_recipients, *judge_dates(watched, thresholds, now=now, building=True))
+
+    contents = (encrypt_profile(opened.profile, certificates, source=source).to_bytes() for _ in range(1))
+    if signer is not None:
+        made = sign_judged(contents, signer, (), judge)
+    else:
+        findings = (*judge(None, ()), *_unsigned(opened))
+        made = Signed(() if has_errors(findings) else tuple(contents), findings)
     files = ["Nothing was written."]
-    if not has_errors(findings):
-        content = encrypt_profile(opened.profile, certificates, source=source).to_bytes()
-        result = sign(content, signer) if signer else content
+    for result in made.data:
         write_one(output, result, private=is_private(file))
-        files = _sentences(opened, certificates, signer, f"wrote {output} ({len(result):,} bytes")
-    extra = {"recipients": [_recipient_dict(each) for each in certificates], "signed": signer is not None}
-    return session.finish(View(now=now, findings=findings, files=files, extra=extra), to_stderr=output == STDIN)
-
-
-def _signer(flags: dict[str, Any]) -> Identity | None:
-    given = overrides_of(flags)
-    return complete_chain(load_signer(read_signing(given["signing"]), prompt=ask()), ()) if given else None
+        files = _sentences(opened, certificates, made.certificate, f"wrote {output} ({len(result):,} bytes")
+    extra = {"recipients": [_recipient_dict(each) for each in certificates], "signed": made.certificate is not None}
+    view = View(now=now, findings=by_severity(made.findings), files=files, extra=extra)
+    return session.finish(view, to_stderr=output == STDIN)
 
 
 def _unsigned(opened: OpenedProfile) -> Sequence[Finding]:
@@ -121,7 +119,7 @@ def _thresholds(warn: timedelta | None, critical: timedelta | None) -> Threshold
 
 
 def _sentences(
-    opened: OpenedProfile, recipients: Sequence[Certificate], signer: Identity | None, wrote: str
+    opened: OpenedProfile, recipients: Sequence[Certificate], signer: Certificate | None, wrote: str
 ) -> list[str]:
     before = []
     if opened.signature is not None:
@@ -129,7 +127,7 @@ def _sentences(
         before = [f"took the profile out of the signature of {names}"]
     for_whom = ", ".join(each.name for each in recipients[:3])
     more = f" and {len(recipients) - 3} more" if len(recipients) > 3 else ""  # noqa: PLR2004 - as many as are named
-    signed = f", signed by {signer.certificate.name}" if signer else ""
+    signed = f", signed by {signer.name}" if signer else ""
     return [*before, f"{wrote}, encrypted for {for_whom}{more}{signed})"]
 
 

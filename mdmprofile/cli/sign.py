@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mdmprofile.certificates import Certificate
 from mdmprofile.cli.config_flags import SIGNER_OPTIONS, overrides_of
 from mdmprofile.cli.params import AT, END_OPTIONS, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
-from mdmprofile.cms.keys import complete_chain, judge_signing
-from mdmprofile.cms.sign import sign
 from mdmprofile.cms.verify import is_signed
 from mdmprofile.config import read_signing
 from mdmprofile.errors import SigningError
-from mdmprofile.findings import by_severity, has_errors
+from mdmprofile.findings import Finding, by_severity, has_errors
 from mdmprofile.inputs import MAX_PROFILE, STDIN, is_private, read_file
 from mdmprofile.materials import load_signer
 from mdmprofile.output import write_one
 from mdmprofile.plan import Thresholds, judge_dates, watch
-from mdmprofile.reader import open_profile
+from mdmprofile.reader import OpenedProfile, open_profile
 from mdmprofile.reports.model import View
+from mdmprofile.signing import sign_judged
 
 
 @click.command("sign")
 @click.argument("file", type=FILE, metavar="IN")
 @click.option("-o", "--output", type=FILE, required=True, help="Where the signed profile goes; - for stdout.")
+@click.option("--resign", is_flag=True, help="Take an old, intact signature off first.")
 @SIGNER_OPTIONS
 @END_OPTIONS
 @AT
@@ -37,6 +39,7 @@ def command(
     session: Session,
     file: Path,
     output: Path,
+    resign: bool,
     at: datetime | None,
     warn: timedelta | None,
     critical: timedelta | None,
@@ -44,33 +47,53 @@ def command(
 ) -> int:
     """Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER.
 
+    The key is in a file, on a PKCS#11 token, or wherever a command reaches it: --signer-command gets the bytes to be
+    signed on stdin and returns the signature, --signer-cms-command gets the profile and returns it signed.
+
     \b
     Example:
       mdmprofile sign plain.mobileconfig -o signed.mobileconfig \\
         --signer signer.pem --signer-key signer.key --signer-chain intermediate.pem
       mdmprofile sign - -o - --signer-pkcs12 signer.p12 --signer-pkcs12-password-file pw < in > out
+      mdmprofile sign in -o out --signer-cms-command 'security cms -S -G -H SHA256 -N "My identity"'
     """
     session.keep_stdout_free(output)
     now = at or right_now()
-    if flags.get("signer") is None and flags.get("signer_pkcs12") is None:
-        raise click.UsageError("name the signer: --signer with --signer-key, or --signer-pkcs12")
+    if all(flags.get(each) is None for each in ("signer", "signer_pkcs12", "signer_pkcs11", "signer_cms_command")):
+        raise click.UsageError(
+            "name the signer: --signer with --signer-key or --signer-command, --signer-pkcs12, --signer-pkcs11, or "
+            "--signer-cms-command"
+        )
+    settings = read_signing(overrides_of(flags)["signing"])
     data = read_file(file, limit=MAX_PROFILE)
     source = "standard input" if file == STDIN else str(file)
-    if is_signed(data):
-        raise SigningError("is signed already", where=source, hint="take the signature off first: mdmprofile unsign")
-    profile = open_profile(data, source=source).profile
-    given = load_signer(read_signing(overrides_of(flags)["signing"]), prompt=ask())
-    signer = complete_chain(given, ())
-    watched = (watch(signer.certificate, "signer", signer.certificate.source),)
+    if is_signed(data) and not resign:
+        raise SigningError("is signed already", where=source, hint="add --resign to take that signature off first")
+    opened = open_profile(data, source=source)
+    old = by_severity(opened.findings)
+    if has_errors(old):
+        # Signed again, what somebody changed would become authentic.
+        files = ["Nothing was written: the old signature is not valid, so the profile is not what was signed."]
+        return session.finish(View(now=now, findings=old, files=files), to_stderr=output == STDIN)
     defaults = Thresholds()
     thresholds = Thresholds(
         warn=defaults.warn if warn is None else warn, critical=defaults.critical if critical is None else critical
     )
-    dates = judge_dates(watched, thresholds, now=now, building=True)
-    findings = by_severity([*judge_signing(given, ()), *dates])
+
+    def judge(certificate: Certificate | None, _: Sequence[Certificate]) -> tuple[Finding, ...]:
+        watched = [watch(certificate, "signer", certificate.source)] if certificate else []
+        return judge_dates(watched, thresholds, now=now, building=True)
+
+    signed = sign_judged([opened.content], load_signer(settings, prompt=ask()), (), judge)
     files = ["Nothing was written."]
-    if not has_errors(findings):
-        signed = sign(data, signer)
-        write_one(output, signed, private=profile.holds_secret or is_private(file))
-        files = [f"wrote {output} ({len(signed):,} bytes, signed by {signer.certificate.name})"]
-    return session.finish(View(now=now, findings=findings, files=files), to_stderr=output == STDIN)
+    if signed.data and signed.certificate:
+        (result,) = signed.data
+        write_one(output, result, private=opened.profile.holds_secret or is_private(file))
+        files = [f"took off the signature of {each}" for each in _signers(opened)]
+        files += [f"wrote {output} ({len(result):,} bytes, signed by {signed.certificate.name})"]
+    return session.finish(View(now=now, findings=by_severity(signed.findings), files=files), to_stderr=output == STDIN)
+
+
+def _signers(opened: OpenedProfile) -> list[str]:
+    signers = opened.signature.signers if opened.signature else ()
+    return [each.certificate.name for each in signers if each.certificate]

@@ -43,4 +43,6 @@ def command(session: Session, file: Path, output: Path, force: bool) -> int:
         )
     write_one(output, opened.content, private=opened.profile.holds_secret or is_private(file))
     files = [f"wrote {output} ({len(opened.content):,} bytes)"]
+    if has_errors(findings):
+        files.append("NOT AUTHENTIC: this is not what a signer is known to have signed. Do not install it.")
     return session.finish(View(now=right_now(), findings=findings, files=files), to_stderr=output == STDIN)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from mdmprofile.anchors import load_anchors
+from mdmprofile.certificates import Certificate
 from mdmprofile.cli.params import AT, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, with_session
-from mdmprofile.cms.trust import judge_trust
+from mdmprofile.cms.trust import judge_trust, trust_path
 from mdmprofile.cms.verify import Signature, Signer, is_signed, verify
 from mdmprofile.findings import by_severity, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
@@ -62,41 +64,81 @@ def command(session: Session, file: Path, anchors: tuple[str, ...], at: datetime
         )
     else:
         findings += judge_trust(signature, trusted, at=now)
+    paths = _with_paths(signature, trusted or (), now)
     findings = [each if each.where == source else each._replace(where=f"{source}: {each.where}") for each in findings]
     view = View(
         now=now,
         findings=by_severity(findings),
-        files=[_sentence(each, now) for each in _signers(signature)],
+        files=[line for each in paths for line in _sentences(each, now, judged=trusted is not None)],
         extra={
             "signed": signature is not None,
-            "signers": [_signer_dict(each) for each in _signers(signature)],
+            "signers": [_signer_dict(each, judged=trusted is not None) for each in paths],
+            "embedded": [_certificate_dict(each) for each in signature.certificates] if signature else [],
             "content_sha256": hashlib.sha256(content).hexdigest(),
         },
     )
     return session.finish(view)
 
 
-def _signers(signature: Signature | None) -> tuple[Signer, ...]:
-    return signature.signers if signature else ()
+class _Found(NamedTuple):
+    """A signer and the certificates from its own up to a trusted one; none where there is no such path."""
+
+    signer: Signer
+    path: tuple[Certificate, ...]
 
 
-def _sentence(signer: Signer, now: datetime) -> str:
+def _with_paths(signature: Signature | None, trusted: Sequence[Certificate], now: datetime) -> list[_Found]:
+    if signature is None:
+        return []
+    return [
+        _Found(each, trust_path(each.certificate, signature.certificates, trusted, at=now)[0])
+        if each.certificate and trusted
+        else _Found(each, ())
+        for each in signature.signers
+    ]
+
+
+def _sentences(found: _Found, now: datetime, *, judged: bool) -> Iterator[str]:
+    """Who signed in one line, and below it what the signature covers and the path to trust."""
+    signer = found.signer
     name = signer.certificate.subject or signer.certificate.name if signer.certificate else "unknown"
     state = "intact" if signer.valid else f"NOT VALID, {signer.problem}"
     when = f", signed {stamp(signer.signing_time)}" if signer.signing_time else ""
     over = signer.certificate is not None and signer.certificate.not_after < now
     ended = f"; its certificate expired on {day(signer.certificate.not_after)}" if signer.certificate and over else ""
-    return f"signed by {name}: {state}; {signer.digest}{when}{ended}"
+    yield f"signed by {name}: {state}; {signer.digest}{when}{ended}"
+    if signer.certificate:
+        yield f"  sha256 {signer.certificate.sha256}"
+    attributes = ", ".join(signer.signed_attributes) or "none"
+    yield f"  {signer.signature_algorithm}; signed attributes: {attributes}"
+    if judged:
+        path = " > ".join(each.name for each in found.path) or "none"
+        yield f"  path to a trusted certificate: {path}"
 
 
-def _signer_dict(signer: Signer) -> dict[str, Any]:
-    certificate = signer.certificate
+def _signer_dict(found: _Found, *, judged: bool) -> dict[str, Any]:
+    """One signer of the JSON report; ``chain`` is null where trust was not judged."""
+    signer, certificate = found.signer, found.signer.certificate
     return {
         "subject": certificate.subject if certificate else None,
         "sha256": certificate.sha256 if certificate else None,
+        "not_before": stamp(certificate.not_before) if certificate else None,
         "not_after": stamp(certificate.not_after) if certificate else None,
         "digest": signer.digest,
+        "signature_algorithm": signer.signature_algorithm,
+        "signed_attributes": list(signer.signed_attributes),
         "signing_time": stamp(signer.signing_time) if signer.signing_time else None,
         "valid": signer.valid,
         "problem": signer.problem,
+        "chain": [each.subject for each in found.path] if judged else None,
+    }
+
+
+def _certificate_dict(certificate: Certificate) -> dict[str, Any]:
+    return {
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "sha256": certificate.sha256,
+        "not_before": stamp(certificate.not_before),
+        "not_after": stamp(certificate.not_after),
     }

@@ -1,8 +1,8 @@
-"""Where a signature comes from: a certificate with its key in files, or one PKCS#12."""
+"""A signer and the certificates above it: what goes into the signature, and whether it is enough."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.chain import INTERMEDIATE, ROOT, IssuerGraph, role_of
@@ -27,31 +27,44 @@ def judge_signer(
 
     ``public`` are roots that devices know without being told.
     """
-    found = []
-    where = signer.certificate.source
+    found: tuple[Finding, ...] = ()
     if not signer.key_matches:
-        found.append(
-            finding(
-                "signing.key-mismatch",
-                f"the key does not belong to the certificate of {signer.certificate.name}",
-                where=where,
-            )
-        )
-    graph = IssuerGraph(each for each in (*signer.chain, *available, *public) if each.is_ca)
-    top = [signer.certificate, *graph.ancestors(signer.certificate)]
-    if not signer.certificate.self_signed and not any(role_of(each) == ROOT for each in top):
-        found.append(_incomplete(graph, top, where))
-    return tuple(found)
+        message = f"the key does not belong to the certificate of {signer.certificate.name}"
+        found = (finding("signing.key-mismatch", message, where=signer.certificate.source),)
+    return (*found, *_judge_chain(signer.certificate, (*signer.chain, *available, *public)))
 
 
 def judge_signing(signer: Identity, available: Sequence[Certificate]) -> tuple[Finding, ...]:
     """Whether the signer can sign, and whether its chain leads to a root at hand or a public one."""
-    found = judge_signer(signer, available)
+    return _with_public_roots(lambda public: judge_signer(signer, available, public=public))
+
+
+def judge_issuers(
+    certificate: Certificate, beside: Sequence[Certificate], available: Sequence[Certificate]
+) -> tuple[Finding, ...]:
+    """Whether the certificates ``beside`` a signer's in its signature lead to a root at hand or a public one.
+
+    What is only at hand counts as a root alone: a device has the embedded intermediates and no others.
+    """
+    roots = tuple(each for each in available if role_of(each) == ROOT)
+    return _with_public_roots(lambda public: _judge_chain(certificate, (*beside, *roots, *public)))
+
+
+def _with_public_roots(judge: Callable[[Sequence[Certificate]], tuple[Finding, ...]]) -> tuple[Finding, ...]:
+    found = judge(())
     if any(each.rule == "signing.chain-incomplete" for each in found):
         from mdmprofile.public import public_roots  # noqa: PLC0415 - only when a private root is not at hand
 
-        found = judge_signer(signer, available, public=public_roots())
+        found = judge(public_roots())
     return found
+
+
+def _judge_chain(certificate: Certificate, issuers: Sequence[Certificate]) -> tuple[Finding, ...]:
+    graph = IssuerGraph(each for each in issuers if each.is_ca)
+    top = [certificate, *graph.ancestors(certificate)]
+    if certificate.self_signed or any(role_of(each) == ROOT for each in top):
+        return ()
+    return (_incomplete(graph, top, certificate.source),)
 
 
 def _incomplete(graph: IssuerGraph, top: Sequence[Certificate], where: str) -> Finding:

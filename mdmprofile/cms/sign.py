@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from mdmprofile.certificates import Identity
+from mdmprofile.cms.remote import PublicKey, remote_key, verifies
 from mdmprofile.errors import SigningError
 
 
@@ -28,11 +29,10 @@ def sign(content: bytes, signer: Identity) -> bytes:
             where=signer.certificate.source,
             hint="use an RSA or EC certificate",
         )
-    _probe(signer)
+    public = signer.key.public_key()
+    key = remote_key(public, lambda message: _checked(signer, public, message))
     builder = (
-        pkcs7.PKCS7SignatureBuilder()
-        .set_data(content)
-        .add_signer(signer.certificate.parsed, signer.key, hashes.SHA256())
+        pkcs7.PKCS7SignatureBuilder().set_data(content).add_signer(signer.certificate.parsed, key, hashes.SHA256())
     )
     for each in signer.chain:
         builder = builder.add_certificate(each.parsed)
@@ -44,21 +44,25 @@ def sign(content: bytes, signer: Identity) -> bytes:
         raise SigningError(f"the signature cannot be made: {error}", where=signer.certificate.source) from None
 
 
-def _probe(signer: Identity) -> None:
-    """Sign something and verify it with the certificate.
+def _checked(signer: Identity, public: PublicKey, message: bytes) -> bytes:
+    """A signature that the certificate verifies.
 
-    Keys are read without the slow RSA consistency check; a damaged one is noticed here, before it signs a profile that
-    no device accepts.
+    Keys are read without the slow RSA consistency check, or are elsewhere; a damaged one is noticed here, before a
+    profile leaves that no device accepts.
     """
-    message, key, public = b"mdmprofile", signer.key, signer.certificate.parsed.public_key()
+    key = signer.key
     try:
-        if isinstance(key, rsa.RSAPrivateKey) and isinstance(public, rsa.RSAPublicKey):
-            public.verify(
-                key.sign(message, padding.PKCS1v15(), hashes.SHA256()), message, padding.PKCS1v15(), hashes.SHA256()
-            )
-        if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(public, ec.EllipticCurvePublicKey):
-            public.verify(key.sign(message, ec.ECDSA(hashes.SHA256())), message, ec.ECDSA(hashes.SHA256()))
-    except (ValueError, InvalidSignature):
+        signature = (
+            key.sign(message, padding.PKCS1v15(), hashes.SHA256())
+            if isinstance(key, rsa.RSAPrivateKey)
+            else key.sign(message, ec.ECDSA(hashes.SHA256()))
+        )
+    except ValueError:
+        signature = b""
+    if not verifies(public, message, signature):
         raise SigningError(
-            "the signer's key is damaged: its signatures do not verify", where=signer.certificate.source
-        ) from None
+            "the signer's key is damaged: its signatures do not verify",
+            where=signer.certificate.source,
+            hint="export the key again",
+        )
+    return signature

@@ -46,6 +46,7 @@ class SignerInfo:
     message_digest: bytes | None
     attribute_content_type: str | None
     signing_time: datetime | None
+    attribute_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def _signer(info: Any) -> SignerInfo:  # noqa: ANN401
     by_serial = sid.name == "issuer_and_serial_number"
     algorithm = info["signature_algorithm"]
     name = algorithm.signature_algo
-    attributes, signed_bytes = _signed_attributes(info)
+    attributes, names, signed_bytes = _signed_attributes(info)
     return SignerInfo(
         issuer=sid.chosen["issuer"].dump() if by_serial else None,
         serial=sid.chosen["serial_number"].native if by_serial else 0,
@@ -183,6 +184,7 @@ def _signer(info: Any) -> SignerInfo:  # noqa: ANN401
         message_digest=attributes.get("message_digest"),
         attribute_content_type=attributes.get("content_type"),
         signing_time=_aware(attributes.get("signing_time")),
+        attribute_names=names,
     )
 
 
@@ -194,29 +196,38 @@ def _hash_of(algorithm: Any) -> str | None:  # noqa: ANN401
         return None
 
 
-def _signed_attributes(info: Any) -> tuple[dict[str, Any], bytes | None]:  # noqa: ANN401
-    """The attributes by name, and the bytes that were signed.
+def _signed_attributes(info: Any) -> tuple[dict[str, Any], tuple[str, ...], bytes | None]:  # noqa: ANN401
+    """The attributes that are needed by name, the names of all, and the bytes that were signed.
 
     The signature covers the attributes with the SET tag instead of the [0] they are stored under (RFC 5652 section
     5.4). An attribute given twice is refused: which one counts would be the attacker's choice.
     """
     stored = info["signed_attrs"]
     if isinstance(stored, core.Void):
-        return {}, None
+        return {}, (), None
     values: dict[str, Any] = {}
-    seen: set[str] = set()
+    seen: dict[str, None] = {}
     for attribute in stored:
+        if len(attribute["type"].contents) > MAX_OID_BYTES:
+            raise ValueError("an object identifier is too long")
         name = attribute["type"].native
         if name in seen:
             raise ValueError("an attribute is given twice")
-        seen.add(name)
+        seen[name] = None
         if name in _NEEDED:
             if len(attribute["values"]) != 1:
                 raise ValueError("an attribute has more or less than one value")
             values[name] = attribute["values"][0].native
     raw = stored.dump()
     indefinite = raw[1] == _INDEFINITE
-    return values, stored.untag().dump(force=True) if indefinite else b"\x31" + raw[1:]
+    signed = stored.untag().dump(force=True) if indefinite else b"\x31" + raw[1:]
+    return values, tuple(map(_as_written, seen)), signed
+
+
+def _as_written(name: str) -> str:
+    """An attribute's name as the RFCs write it, such as ``messageDigest``; a dotted number stays one."""
+    first, *others = name.split("_")
+    return first + "".join(each.capitalize() for each in others)
 
 
 def _aware(moment: Any) -> datetime | None:  # noqa: ANN401

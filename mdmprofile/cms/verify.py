@@ -29,17 +29,24 @@ _DIGESTS: dict[str, hashes.HashAlgorithm] = {
     "sha512": hashes.SHA512(),
 }
 _WEAK = ("md5", "sha1")
+_UNUSUAL = {"rsassa_pss": "RSA-PSS", "ed25519": "Ed25519"}
 _SET = b"\x31"
 
 
 @dataclass(frozen=True)
 class Signer:
-    """One signer: its certificate where embedded, and what is wrong with its signature (empty when nothing)."""
+    """One signer: its certificate where embedded, and what is wrong with its signature (empty when nothing).
+
+    ``signature_algorithm`` is ``rsassa_pkcs1v15``, ``rsassa_pss``, ``ecdsa``, ``ed25519`` or one that is not verified;
+    ``signed_attributes`` are the names of what was signed beside the content, none when the content alone was.
+    """
 
     certificate: Certificate | None
     digest: str
     signing_time: datetime | None
     problem: str
+    signature_algorithm: str
+    signed_attributes: tuple[str, ...]
 
     @property
     def valid(self) -> bool:
@@ -73,13 +80,20 @@ class Signature:
             if each.digest in _WEAK
         ]
         if len(self.signers) != 1:
-            found.append(
-                finding(
-                    "signature.invalid",
-                    f"there are {len(self.signers)} signers where devices expect one",
-                    where="signature",
-                )
+            message = f"there are {len(self.signers)} signers where devices expect one"
+            known = [each.certificate for each in self.signers if each.certificate]
+            if len(set(known)) < len(known):
+                message += "; one of them signs more than once"
+            found.append(finding("signature.invalid", message, where="signature"))
+        found += [
+            finding(
+                "signature.unusual-algorithm",
+                f"the signature uses {_UNUSUAL[each.signature_algorithm]}",
+                where="signature",
             )
+            for each in self.signers
+            if each.valid and each.signature_algorithm in _UNUSUAL
+        ]
         return tuple(found)
 
 
@@ -110,7 +124,8 @@ def _readable(ders: Iterable[bytes], source: str) -> Iterator[Certificate]:
 def _check(info: SignerInfo, signed: SignedData, certificates: tuple[Certificate, ...]) -> Signer:
     certificate = next((each for each in certificates if _names(info, each)), None)
     problem = _problem(info, signed, certificate)
-    return Signer(certificate, info.digest, info.signing_time, problem)
+    algorithm, attributes = info.signature_algorithm, info.attribute_names
+    return Signer(certificate, info.digest, info.signing_time, problem, algorithm, attributes)
 
 
 def _names(info: SignerInfo, certificate: Certificate) -> bool:
