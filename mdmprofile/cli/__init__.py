@@ -27,6 +27,7 @@ COMMANDS = {
     "encrypt": ("encrypt", "Encrypt a profile's payloads for the devices that hold the recipients' keys."),
     "init": ("init", "Write a commented enroll.toml to start from."),
     "rules": ("rules", "List every rule: its id, severity, what it is about, and where it is written."),
+    "show": ("show", "Show what is inside a profile, signed, encrypted or neither."),
     "sign": ("sign", "Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER."),
     "trust": ("trust", "Build only the trust profile and the service documents."),
     "unsign": ("unsign", "Take the profile out of its signature, byte for byte as it was signed."),
