@@ -23,6 +23,9 @@ DEFAULT_MARGIN = timedelta(days=30)
 DEFAULT_WARN = timedelta(days=30)
 DEFAULT_CRITICAL = timedelta(days=7)
 
+# Leaves a key out that would otherwise have a default, as some inherited profiles do.
+UNSET = "unset"
+
 # The parser's time and memory grow with the square of a dotted key's parts.
 _MAX_DOTS = 500
 
@@ -39,7 +42,7 @@ class ProfileSettings(NamedTuple):
     display_name: str | None
     description: str | None
     organization: str | None
-    scope: str
+    scope: str | None
     uuid: str | None
     removal_disallowed: bool | None
     has_removal_passcode: bool | None
@@ -54,6 +57,8 @@ class ProfileSettings(NamedTuple):
     warn: timedelta
     critical: timedelta
     replaces: Path | None
+    extra_payloads: tuple[Path, ...]
+    extra_keys: Path | None
     replaces_via: Via
 
 
@@ -64,7 +69,7 @@ class ServerSettings(NamedTuple):
     checkin_url: str | None
     topic: str | None
     push_certificate: Path | None
-    access_rights: int
+    access_rights: int | None
     capabilities: tuple[str, ...]
     sign_message: bool | None
     check_out_when_removed: bool
@@ -225,7 +230,7 @@ def _profile(table: t.Table) -> ProfileSettings:
         display_name=table.take("display_name", t.text, None),
         description=table.take("description", t.text, None),
         organization=table.take("organization", t.text, None),
-        scope=table.take("scope", t.one_of({"System": "System", "User": "User"}), "System"),
+        scope=table.take("scope", t.one_of({"System": "System", "User": "User", UNSET: None}), "System"),
         uuid=table.take("uuid", t.uuid_text, None),
         removal_disallowed=table.take("removal_disallowed", t.boolean, None),
         has_removal_passcode=table.take("has_removal_passcode", t.boolean, None),
@@ -240,6 +245,8 @@ def _profile(table: t.Table) -> ProfileSettings:
         warn=table.take("warn", t.duration, DEFAULT_WARN),
         critical=table.take("critical", t.duration, DEFAULT_CRITICAL),
         replaces=table.take("replaces", t.path, None),
+        extra_payloads=table.take("extra_payloads", t.several(t.path), ()),
+        extra_keys=table.take("extra_keys", t.path, None),
         replaces_via=table.take("replaces_via", t.one_of(_VIAS), "mdm"),
     )
     table.finish()
@@ -332,8 +339,8 @@ def _capability(value: Any, context: t.Context) -> str:  # noqa: ANN401
     return t.one_of(CAPABILITIES | full)(value, context)
 
 
-def _rights(value: Any, context: t.Context) -> int:  # noqa: ANN401
-    """``all``, a number, or names; what a number may be is judged by the rules."""
+def _rights(value: Any, context: t.Context) -> int | None:  # noqa: ANN401
+    """``all``, ``unset``, a number, or names; what a number may be is judged by the rules."""
     if isinstance(value, list | tuple):
         given = t.several(t.text)(value, context)
     elif isinstance(value, str):
@@ -342,6 +349,8 @@ def _rights(value: Any, context: t.Context) -> int:  # noqa: ANN401
         return t.integer(value, context)
     if len(given) == 1 and given[0].lower() == "all":
         return ALL_RIGHTS
+    if len(given) == 1 and given[0].lower() == UNSET:
+        return None
     if len(given) == 1 and re.fullmatch(r"-?\d{1,10}", given[0]):
         return int(given[0])
     names = dict(zip(right_names(), AccessRights, strict=True))

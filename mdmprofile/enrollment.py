@@ -10,6 +10,7 @@ from mdmprofile.chain import INTERMEDIATE, ROOT, TrustChain
 from mdmprofile.config import EnrollmentConfig
 from mdmprofile.config_identity import AcmeSettings, IdentitySettings, ScepSettings
 from mdmprofile.containers import fingerprint_sha1
+from mdmprofile.extras import with_extras
 from mdmprofile.materials import Materials, Pkcs12File
 from mdmprofile.naming import Names
 from mdmprofile.payloads.base import Payload
@@ -49,7 +50,7 @@ def enrollment_profile(config: EnrollmentConfig, chain: TrustChain, materials: M
         target_device=settings.target_device,
         consent_text=settings.consent_text,
     )
-    return Profile.assemble(top, (*certificates, identity, *others, mdm))
+    return with_extras(Profile.assemble(top, (*certificates, identity, *others, mdm)), materials.extras)
 
 
 def certificate_payloads(
@@ -100,7 +101,7 @@ def identity_payload(
             organization=organization,
             url=identity.url,
             name=identity.name,
-            subject=identity.subject or _default_subject(names, organization),
+            subject=_default_subject(names, organization) if identity.subject is None else identity.subject,
             challenge=materials.challenge,
             key_size=identity.key_size,
             key_type=identity.key_type,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
 from mdmprofile.cms.command import CmsCommand, command_identity
 from mdmprofile.cms.pkcs11_uri import Pkcs11Uri
-from mdmprofile.config import EncryptionSettings, EnrollmentConfig
+from mdmprofile.config import EncryptionSettings, EnrollmentConfig, ProfileSettings
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
 from mdmprofile.config_signing import SigningSettings
 from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
 from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, ProfileError, SecretError, collect
+from mdmprofile.extras import Extras, load_extras
 from mdmprofile.inputs import MAX_PROFILE, read_file
 from mdmprofile.printable import printable
 from mdmprofile.recipients import recipients_of
@@ -54,6 +55,7 @@ class Materials:
     signing_chain: tuple[Certificate, ...]
     replaced: OpenedProfile | None
     recipients: tuple[Certificate, ...]
+    extras: Extras
     errors: tuple[MdmprofileError, ...]
 
     def signed_by(self, signer: Certificate, above: Sequence[Certificate]) -> Materials:
@@ -161,6 +163,7 @@ def load_materials(
         signing_chain=signing_chain,
         replaced=_replaced(config.profile.replaces, load) if private else None,
         recipients=_recipients(config.encryption, load) if enrollment else (),
+        extras=_extras(config.profile, load) if secrets else Extras(),
         errors=tuple({str(each): each for each in load.errors}.values()),
     )
 
@@ -246,6 +249,12 @@ def _replaced(path: Path | None, load: _Loader) -> OpenedProfile | None:
         hint = "decrypt it first: mdmprofile decrypt"
         load.errors.append(ProfileError("is encrypted, so it cannot be compared", where=str(path), hint=hint))
     return opened
+
+
+def _extras(settings: ProfileSettings, load: _Loader) -> Extras:
+    if not settings.extra_payloads and settings.extra_keys is None:
+        return Extras()
+    return load.attempt(lambda: load_extras(settings.extra_payloads, settings.extra_keys)) or Extras()
 
 
 def _recipients(settings: EncryptionSettings | None, load: _Loader) -> tuple[Certificate, ...]:

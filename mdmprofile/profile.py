@@ -127,7 +127,13 @@ def _is_secret(payload: Mapping[str, Any]) -> bool:
     kind, inner = payload.get("PayloadType"), payload.get("PayloadContent")
     if kind == types.SCEP:
         return isinstance(inner, Mapping) and "Challenge" in inner
-    return kind in (types.ACME, types.PKCS12, types.REMOVAL_PASSWORD)
+    if kind in (types.MDM, *types.CERTIFICATES):
+        return False
+    if kind in (types.ACME, types.PKCS12, types.REMOVAL_PASSWORD):
+        return True
+    from mdmprofile.masking import masked  # noqa: PLC0415 - few enrollment profiles have other payloads
+
+    return masked(payload) != payload
 
 
 def stable_uuid(identifier: str, *what: str) -> str:
