@@ -12,12 +12,12 @@ from typing import NamedTuple
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.changes import Changes, find_changes
 from mdmprofile.config import Via
-from mdmprofile.errors import ProfileError
+from mdmprofile.errors import CertificateError, ProfileError
 from mdmprofile.findings import Finding, Severity, by_severity, finding, has_errors
 from mdmprofile.mdm_replacement import MANUAL, MDM, judge_install_right, judge_mdm
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile, parse
-from mdmprofile.reader import OpenedProfile
+from mdmprofile.reader import OpenedProfile, payload_certificates
 from mdmprofile.rollover import judge_pins, judge_roots
 from mdmprofile.rules import judge
 from mdmprofile.values import changed, same
@@ -119,6 +119,7 @@ def compare(
             *_at(old_source, judge_install_right(old, via)),
             *(_signer(old_signer, new_signer, new_source) if via == MANUAL else ()),
             *_at(new_source, _new_flaws(old, new)),
+            *_at(new_source, _unreadable(old, new)),
             *_at(new_source, judge_roots(old, new, servers=servers)),
             *_at(new_source, judge_pins(old, new)),
             *_at(new_source, _scope(old, new)),
@@ -246,6 +247,18 @@ def _new_flaws(old: Profile, new: Profile) -> Iterable[Finding]:
     """What a device refuses in the new profile by itself."""
     known = {each.rule for each in judge(old)}
     return (each for each in judge(new) if each.rule in _REFUSED - known and each.severity is Severity.ERROR)
+
+
+def _unreadable(old: Profile, new: Profile) -> Iterable[Finding]:
+    """Certificate payloads that hold no certificate, unless the old profile had the same."""
+    known = [each.get("PayloadContent") for _, each in old.of_type(*types.CERTIFICATES)]
+    for path, each in new.of_type(*types.CERTIFICATES):
+        content = each.get("PayloadContent")
+        try:
+            payload_certificates(content, source=path)
+        except CertificateError as error:
+            if not any(same(content, one) for one in known):
+                yield finding("profile.certificate-unreadable", error.message, where=path)
 
 
 def _scope(old: Profile, new: Profile) -> Iterable[Finding]:
