@@ -108,6 +108,7 @@ def _judge_enrollment(
             via=config.profile.replaces_via,
             signer=materials.signer,
             servers=materials.servers,
+            at=now,
         )
 
 

@@ -7,6 +7,7 @@ have shown (the error codes, an absent CheckInURL) is marked ``observed`` in the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate, Identity
@@ -24,6 +25,19 @@ from mdmprofile.values import changed, same
 
 MISMATCH = 'error 12012, "The new MDM payload does not match the old payload"'
 _SECOND = "error 12001, a second MDM payload"
+# The rules of a single profile that a device refuses to install by; what OLD broke too did not stop the device.
+_REFUSED = frozenset(
+    (
+        "mdm.access-rights",
+        "mdm.identity-reference",
+        "mdm.missing-key",
+        "mdm.multiple",
+        "mdm.topic-prefix",
+        "mdm.url-scheme",
+        "profile.duplicate-identifier",
+        "profile.duplicate-uuid",
+    )
+)
 # What a device answers, by rule; in the order in which it comes across them.
 _ANSWERS = {
     "signature.invalid": "its signature is broken",
@@ -45,20 +59,8 @@ _ANSWERS = {
         ),
         MISMATCH,
     ),
+    **dict.fromkeys((*_REFUSED, "profile.certificate-unreadable"), "no device installs it"),
 }
-# The rules of a single profile that a device refuses to install by; what OLD broke too did not stop the device.
-_REFUSED = frozenset(
-    (
-        "mdm.access-rights",
-        "mdm.identity-reference",
-        "mdm.missing-key",
-        "mdm.multiple",
-        "mdm.topic-prefix",
-        "mdm.url-scheme",
-        "profile.duplicate-identifier",
-        "profile.duplicate-uuid",
-    )
-)
 
 
 class Replacement(NamedTuple):
@@ -96,15 +98,17 @@ def compare(
     old_signer: Certificate | None = None,
     new_signer: Certificate | None = None,
     servers: Sequence[Certificate] = (),
+    at: datetime | None = None,
     old_source: str = "",
     new_source: str = "",
 ) -> Replacement:
     """Judge whether a device with ``old`` takes ``new``, and find what changes.
 
     The signers count for ``via`` manual only: None stands for a profile that is not signed. ``servers`` are the
-    server's own certificates as it shows them today; with them the change of a root is judged by what they need. The
-    sources say in messages which file is meant. Raises ``ProfileError`` for an encrypted profile, because nobody can
-    compare it without its key, and for one that is too large.
+    server's own certificates as it shows them today; with them the change of a root is judged by what they need, and
+    a root that has ended ``at`` that time (aware UTC) is not missed. The sources say in messages which file is meant.
+    Raises ``ProfileError`` for an encrypted profile, because nobody can compare it without its key, and for one that
+    is too large.
     """
     for profile, source in ((old, old_source), (new, new_source)):
         if profile.encrypted:
@@ -120,7 +124,7 @@ def compare(
             *(_signer(old_signer, new_signer, new_source) if via == MANUAL else ()),
             *_at(new_source, _new_flaws(old, new)),
             *_at(new_source, _unreadable(old, new)),
-            *_at(new_source, judge_roots(old, new, servers=servers)),
+            *_at(new_source, judge_roots(old, new, servers=servers, at=at)),
             *_at(new_source, judge_pins(old, new)),
             *_at(new_source, _scope(old, new)),
             *_at(new_source, _new_identity(changes)),
@@ -130,7 +134,12 @@ def compare(
 
 
 def compare_opened(
-    old: OpenedProfile, new: OpenedProfile, *, via: Via = MDM, servers: Sequence[Certificate] = ()
+    old: OpenedProfile,
+    new: OpenedProfile,
+    *,
+    via: Via = MDM,
+    servers: Sequence[Certificate] = (),
+    at: datetime | None = None,
 ) -> Replacement:
     """Like ``compare``, for two files with their signatures, which are judged too.
 
@@ -143,6 +152,7 @@ def compare_opened(
         old_signer=signer_of(old),
         new_signer=signer_of(new),
         servers=servers,
+        at=at,
         old_source=old.source,
         new_source=new.source,
     )
@@ -160,6 +170,7 @@ def judge_replacement(
     via: Via = MDM,
     signer: Identity | None = None,
     servers: Sequence[Certificate] = (),
+    at: datetime | None = None,
 ) -> tuple[Finding, ...]:
     """What a build finds about the profile that it replaces: the verdict's findings, and those of the old signature.
 
@@ -174,6 +185,7 @@ def judge_replacement(
         old_signer=signer_of(old),
         new_signer=signer.certificate if signer else None,
         servers=servers,
+        at=at,
         old_source=old.source,
     )
     return (*judge_old_signature(old), *result.findings)

@@ -30,7 +30,7 @@ def uuid(number: int) -> str:
     return f"{number:08d}-0000-4000-8000-000000000000"
 
 
-def made(kind: str, number: int, **keys: Any) -> Plist:
+def made(kind: str, number: int, /, **keys: Any) -> Plist:
     """A payload of this type with the keys that every payload has."""
     return {
         "PayloadType": kind,
@@ -41,13 +41,13 @@ def made(kind: str, number: int, **keys: Any) -> Plist:
     } | keys
 
 
-def scep(number: int = 2, **keys: Any) -> Plist:
+def scep(number: int = 2, /, **keys: Any) -> Plist:
     """A SCEP payload; its keys sit one level down."""
     inner = {"URL": "https://mdm.example.com/scep", "Challenge": CHALLENGE, "Keysize": 2048} | keys
     return made(SCEP, number, PayloadContent=inner)
 
 
-def mdm(number: int = 3, **keys: Any) -> Plist:
+def mdm(number: int = 3, /, **keys: Any) -> Plist:
     """An MDM payload that all devices take."""
     usual = {
         "IdentityCertificateUUID": uuid(2),
@@ -102,7 +102,7 @@ def opened(profile: Plist, signer: Entity | None = None) -> OpenedProfile:
 
 def file_of(profile: Plist, signer: Entity | None = None, form: plistlib.PlistFormat = plistlib.FMT_XML) -> bytes:
     """The bytes of a file with the profile."""
-    data = plistlib.dumps(profile, fmt=form)  # type: ignore[arg-type]  # the stub knows the constants alone
+    data = plistlib.dumps(profile, fmt=form)
     return sign(data, Identity(signer.ours, signer.key)) if signer else data
 
 
