@@ -41,6 +41,7 @@ _REFUSED = frozenset(
 # What a device answers, by rule; in the order in which it comes across them.
 _ANSWERS = {
     "signature.invalid": "its signature is broken",
+    "signature.weak-digest": "its signature uses a digest of the past",
     "replacement.no-install-right": "the server has no right to install profiles",
     "replacement.identifier": "another identifier makes it a second profile",
     "replacement.signer": "the signer is another one",
@@ -66,7 +67,7 @@ _ANSWERS = {
 class Replacement(NamedTuple):
     """The verdict: ``accepted`` when no finding is an error, with everything that changes beside it.
 
-    Not ``old_intact`` is an old profile that was changed after it was signed, so that it is not what devices have.
+    Not ``old_intact`` is an old profile whose signature is broken, so that it need not be what devices have.
     """
 
     accepted: bool
@@ -80,7 +81,7 @@ class Replacement(NamedTuple):
     def verdict(self) -> str:
         """What a device will do, in one sentence."""
         if not self.old_intact:
-            return "Nobody can tell: the old file was changed after it was signed, so it is not what devices have."
+            return "Nobody can tell: the signature of the old file is broken, so it need not be what devices have."
         how = "sent over MDM" if self.via == MDM else "installed by hand"
         if self.accepted:
             nothing = "; nothing in it changes" if self.changes.nothing else ""
@@ -143,7 +144,7 @@ def compare_opened(
 ) -> Replacement:
     """Like ``compare``, for two files with their signatures, which are judged too.
 
-    A broken signature of either is an error: of the old one, because it is not what devices have.
+    A broken signature of either is an error: of the old one, because it need not be what devices have.
     """
     result = compare(
         old.profile,

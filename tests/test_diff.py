@@ -145,7 +145,7 @@ def test_tampered_files_are_errors(tmp_path: Path, mdmprofile: Command) -> None:
     bad.write_bytes(good.read_bytes().replace(b"Example MDM", b"Exemple MDM"))
     outcome = mdmprofile("diff", bad, good, at=None)
     assert outcome.code == 2
-    assert outcome.out.startswith("Nobody can tell: the old file was changed after it was signed")
+    assert outcome.out.startswith("Nobody can tell: the signature of the old file is broken")
     outcome = mdmprofile("diff", good, bad, "--format", "json", at=None)
     assert (outcome.code, outcome.json["accepted"]) == (2, False)
     assert "signature.invalid" in outcome.rules

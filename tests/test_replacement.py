@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import plistlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -456,7 +457,7 @@ def test_an_old_profile_that_was_changed_gives_no_verdict() -> None:
     result = compare_opened(old, opened(OLD, SIGNER))
     assert not result.accepted
     assert "signature.invalid" in rules(result, Severity.ERROR)
-    assert result.verdict.startswith("Nobody can tell: the old file was changed")
+    assert result.verdict.startswith("Nobody can tell: the signature of the old file is broken")
     assert next(each for each in result.findings if each.rule == "signature.invalid").where == "old file: signature"
 
 
@@ -639,3 +640,18 @@ def test_deep_and_wide_profiles_are_compared_in_a_moment() -> None:
     start = time.process_time()
     assert compare(Profile(deep()), Profile(deep())).changes.nothing
     assert time.process_time() - start < 5
+
+
+def test_an_old_digest_is_forgiven_the_old_profile(openssl: Callable[..., bytes], tmp_path: Path) -> None:
+    """Devices took it when it was installed; the new one is still to be taken."""
+    (tmp_path / "signer.pem").write_bytes(SIGNER.pem)
+    (tmp_path / "signer.key").write_bytes(SIGNER.key_pem())
+    words = ("cms", "-sign", "-binary", "-nodetach", "-outform", "DER", "-md", "sha1")
+    files = ("-signer", tmp_path / "signer.pem", "-inkey", tmp_path / "signer.key")
+    old_fashioned = open_profile(openssl(*words, *files, data=file_of(OLD)))
+    result = compare_opened(old_fashioned, opened(OLD, SIGNER))
+    assert result.accepted
+    assert rules(result, Severity.INFO) == ["signature.weak-digest"]
+    result = compare_opened(opened(OLD, SIGNER), old_fashioned)
+    assert not result.accepted
+    assert "digest of the past" in result.verdict
