@@ -16,6 +16,7 @@ from mdmprofile.config import Via
 from mdmprofile.errors import MdmprofileError, ProfileError
 from mdmprofile.findings import Severity
 from mdmprofile.profile import Profile, parse
+from mdmprofile.public import public_roots
 from mdmprofile.reader import open_profile
 from mdmprofile.replacement import Replacement, compare, compare_opened
 from pki import DAY, NOW, Entity, ec_key, intermediate_ca, issue, root_ca, server_leaf
@@ -524,6 +525,17 @@ def test_the_servers_certificate_tells_whether_the_old_root_is_missed() -> None:
     assert (
         "nothing in the new profile leads from the server's certificate mdm.example.com" in result.findings[0].message
     )
+
+
+def test_a_publicly_trusted_server_misses_no_root() -> None:
+    """A public root is on the device; one of them stands for a server's certificate here."""
+    assert rules(judged(rooted(ROOT_CA), rooted(), servers=public_roots()[:1])) == []
+
+
+def test_a_root_that_has_ended_is_not_missed() -> None:
+    """No server can use it any more."""
+    assert rules(judged(rooted(ROOT_CA), rooted(NEXT), at=NOW + 3649 * DAY)) == ["replacement.ca-rollover"]
+    assert rules(judged(rooted(ROOT_CA), rooted(NEXT), at=NOW + 3651 * DAY)) == []
 
 
 def test_a_root_in_another_payload_type_stays() -> None:
