@@ -90,7 +90,7 @@ def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, en
 
     def judge(signer: Certificate | None, above: Sequence[Certificate]) -> tuple[Finding, ...]:
         dates = judge_dates(watched_with(signer, above), thresholds, now=now, building=True)
-        replacement = _judge_replacement(config, profile, materials, signer) if profile else ()
+        replacement = _judge_replacement(config, profile, materials, signer, now) if profile else ()
         return (*findings, *replacement, *dates)
 
     sent = profile if has_errors(findings) else _encrypted(profile, materials)
@@ -112,7 +112,7 @@ def _judge_enrollment(
 
 
 def _judge_replacement(
-    config: EnrollmentConfig, profile: Profile, materials: Materials, signer: Certificate | None
+    config: EnrollmentConfig, profile: Profile, materials: Materials, signer: Certificate | None, now: datetime
 ) -> Iterable[Finding]:
     """Whether a device takes the profile in the place of the one it has; who signs it may count."""
     unsigned_yet = signer is None and materials.signer is not None
@@ -120,7 +120,8 @@ def _judge_replacement(
         from mdmprofile.replacement import judge_replacement  # noqa: PLC0415 - slow, needed for replacements only
 
         via = config.profile.replaces_via
-        yield from judge_replacement(materials.replaced, profile, via=via, signer=signer, servers=materials.servers)
+        servers = materials.servers
+        yield from judge_replacement(materials.replaced, profile, via=via, signer=signer, servers=servers, at=now)
 
 
 def _judge_encryption(config: EnrollmentConfig, profile: Profile, materials: Materials) -> Iterable[Finding]:

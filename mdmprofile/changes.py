@@ -18,7 +18,7 @@ from mdmprofile.payloads import types
 from mdmprofile.payloads.mdm import AccessRights
 from mdmprofile.profile import Profile
 from mdmprofile.reader import payload_certificates
-from mdmprofile.values import MAX_NUMBER, PINNING, TOP, KeyChange, as_text, key_changes, showable
+from mdmprofile.values import MAX_NUMBER, PINNING, TOP, KeyChange, as_text, key_changes, same, showable
 
 KEPT, UPDATED, REMOVED, ADDED = "kept", "updated", "removed", "added"
 COMING, LEAVING = "coming", "leaving"
@@ -122,19 +122,21 @@ def identity_of(profile: Profile) -> tuple[str, Mapping[str, Any]]:
 
 
 def _payload_changes(old: Profile, new: Profile) -> tuple[PayloadChange, ...]:
-    left: dict[object, tuple[str, Mapping[str, Any]]] = {}
+    left: dict[object, list[tuple[str, Mapping[str, Any]]]] = {}
     for path, each in old.entries:
-        left.setdefault(_name_of(each) or path, (path, each))
+        left.setdefault(_name_of(each) or path, []).append((path, each))
     found = []
     for path, each in new.entries:
         name = _name_of(each)
-        known = left.pop(name, None) if name else None
-        if known is None:
+        waiting = left.get(name or path, [])
+        # Without a proper name it is nobody's update, but it may be what stood there before.
+        if not waiting or (name is None and not same(waiting[0][1], each)):
             found.append(_payload(ADDED, path, each))
             continue
-        keys = tuple(key_changes(known[1], each, showable(known[1], each)))
+        _, before = waiting.pop(0)
+        keys = tuple(key_changes(before, each, showable(before, each)))
         found.append(_payload(UPDATED if keys else KEPT, path, each, keys))
-    removed = (_payload(REMOVED, path, each) for path, each in left.values())
+    removed = (_payload(REMOVED, path, each) for some in left.values() for path, each in some)
     return (*found, *removed)
 
 

@@ -7,26 +7,41 @@ have shown (the error codes, an absent CheckInURL) is marked ``observed`` in the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.changes import Changes, find_changes
 from mdmprofile.config import Via
-from mdmprofile.errors import ProfileError
+from mdmprofile.errors import CertificateError, ProfileError
 from mdmprofile.findings import Finding, Severity, by_severity, finding, has_errors
 from mdmprofile.mdm_replacement import MANUAL, MDM, judge_install_right, judge_mdm
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile, parse
-from mdmprofile.reader import OpenedProfile
+from mdmprofile.reader import OpenedProfile, payload_certificates
 from mdmprofile.rollover import judge_pins, judge_roots
 from mdmprofile.rules import judge
 from mdmprofile.values import changed, same
 
 MISMATCH = 'error 12012, "The new MDM payload does not match the old payload"'
 _SECOND = "error 12001, a second MDM payload"
+# The rules of a single profile that a device refuses to install by; what OLD broke too did not stop the device.
+_REFUSED = frozenset(
+    (
+        "mdm.access-rights",
+        "mdm.identity-reference",
+        "mdm.missing-key",
+        "mdm.multiple",
+        "mdm.topic-prefix",
+        "mdm.url-scheme",
+        "profile.duplicate-identifier",
+        "profile.duplicate-uuid",
+    )
+)
 # What a device answers, by rule; in the order in which it comes across them.
 _ANSWERS = {
     "signature.invalid": "its signature is broken",
+    "signature.weak-digest": "its signature uses a digest of the past",
     "replacement.no-install-right": "the server has no right to install profiles",
     "replacement.identifier": "another identifier makes it a second profile",
     "replacement.signer": "the signer is another one",
@@ -45,26 +60,14 @@ _ANSWERS = {
         ),
         MISMATCH,
     ),
+    **dict.fromkeys((*_REFUSED, "profile.certificate-unreadable"), "no device installs it"),
 }
-# The rules of a single profile that a device refuses to install by; what OLD broke too did not stop the device.
-_REFUSED = frozenset(
-    (
-        "mdm.access-rights",
-        "mdm.identity-reference",
-        "mdm.missing-key",
-        "mdm.multiple",
-        "mdm.topic-prefix",
-        "mdm.url-scheme",
-        "profile.duplicate-identifier",
-        "profile.duplicate-uuid",
-    )
-)
 
 
 class Replacement(NamedTuple):
     """The verdict: ``accepted`` when no finding is an error, with everything that changes beside it.
 
-    Not ``old_intact`` is an old profile that was changed after it was signed, so that it is not what devices have.
+    Not ``old_intact`` is an old profile whose signature is broken, so that it need not be what devices have.
     """
 
     accepted: bool
@@ -78,7 +81,7 @@ class Replacement(NamedTuple):
     def verdict(self) -> str:
         """What a device will do, in one sentence."""
         if not self.old_intact:
-            return "Nobody can tell: the old file was changed after it was signed, so it is not what devices have."
+            return "Nobody can tell: the signature of the old file is broken, so it need not be what devices have."
         how = "sent over MDM" if self.via == MDM else "installed by hand"
         if self.accepted:
             nothing = "; nothing in it changes" if self.changes.nothing else ""
@@ -96,15 +99,17 @@ def compare(
     old_signer: Certificate | None = None,
     new_signer: Certificate | None = None,
     servers: Sequence[Certificate] = (),
+    at: datetime | None = None,
     old_source: str = "",
     new_source: str = "",
 ) -> Replacement:
     """Judge whether a device with ``old`` takes ``new``, and find what changes.
 
     The signers count for ``via`` manual only: None stands for a profile that is not signed. ``servers`` are the
-    server's own certificates as it shows them today; with them the change of a root is judged by what they need. The
-    sources say in messages which file is meant. Raises ``ProfileError`` for an encrypted profile, because nobody can
-    compare it without its key, and for one that is too large.
+    server's own certificates as it shows them today; with them the change of a root is judged by what they need, and
+    a root that has ended ``at`` that time (aware UTC) is not missed. The sources say in messages which file is meant.
+    Raises ``ProfileError`` for an encrypted profile, because nobody can compare it without its key, and for one that
+    is too large.
     """
     for profile, source in ((old, old_source), (new, new_source)):
         if profile.encrypted:
@@ -119,7 +124,8 @@ def compare(
             *_at(old_source, judge_install_right(old, via)),
             *(_signer(old_signer, new_signer, new_source) if via == MANUAL else ()),
             *_at(new_source, _new_flaws(old, new)),
-            *_at(new_source, judge_roots(old, new, servers=servers)),
+            *_at(new_source, _unreadable(old, new)),
+            *_at(new_source, judge_roots(old, new, servers=servers, at=at)),
             *_at(new_source, judge_pins(old, new)),
             *_at(new_source, _scope(old, new)),
             *_at(new_source, _new_identity(changes)),
@@ -129,11 +135,16 @@ def compare(
 
 
 def compare_opened(
-    old: OpenedProfile, new: OpenedProfile, *, via: Via = MDM, servers: Sequence[Certificate] = ()
+    old: OpenedProfile,
+    new: OpenedProfile,
+    *,
+    via: Via = MDM,
+    servers: Sequence[Certificate] = (),
+    at: datetime | None = None,
 ) -> Replacement:
     """Like ``compare``, for two files with their signatures, which are judged too.
 
-    A broken signature of either is an error: of the old one, because it is not what devices have.
+    A broken signature of either is an error: of the old one, because it need not be what devices have.
     """
     result = compare(
         old.profile,
@@ -142,6 +153,7 @@ def compare_opened(
         old_signer=signer_of(old),
         new_signer=signer_of(new),
         servers=servers,
+        at=at,
         old_source=old.source,
         new_source=new.source,
     )
@@ -159,6 +171,7 @@ def judge_replacement(
     via: Via = MDM,
     signer: Certificate | None = None,
     servers: Sequence[Certificate] = (),
+    at: datetime | None = None,
 ) -> tuple[Finding, ...]:
     """What a build finds about the profile that it replaces: the verdict's findings, and those of the old signature.
 
@@ -173,6 +186,7 @@ def judge_replacement(
         old_signer=signer_of(old),
         new_signer=signer,
         servers=servers,
+        at=at,
         old_source=old.source,
     )
     return (*judge_old_signature(old), *result.findings)
@@ -246,6 +260,18 @@ def _new_flaws(old: Profile, new: Profile) -> Iterable[Finding]:
     """What a device refuses in the new profile by itself."""
     known = {each.rule for each in judge(old)}
     return (each for each in judge(new) if each.rule in _REFUSED - known and each.severity is Severity.ERROR)
+
+
+def _unreadable(old: Profile, new: Profile) -> Iterable[Finding]:
+    """Certificate payloads that hold no certificate, unless the old profile had the same."""
+    known = [each.get("PayloadContent") for _, each in old.of_type(*types.CERTIFICATES)]
+    for path, each in new.of_type(*types.CERTIFICATES):
+        content = each.get("PayloadContent")
+        try:
+            payload_certificates(content, source=path)
+        except CertificateError as error:
+            if not any(same(content, one) for one in known):
+                yield finding("profile.certificate-unreadable", error.message, where=path)
 
 
 def _scope(old: Profile, new: Profile) -> Iterable[Finding]:

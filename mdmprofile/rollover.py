@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import IssuerGraph, server_leaves
@@ -15,15 +16,17 @@ from mdmprofile.profile import Profile
 from mdmprofile.reader import payload_certificates
 
 
-def judge_roots(old: Profile, new: Profile, *, servers: Sequence[Certificate] = ()) -> Iterable[Finding]:
+def judge_roots(
+    old: Profile, new: Profile, *, servers: Sequence[Certificate] = (), at: datetime | None = None
+) -> Iterable[Finding]:
     """A root that leaves while nothing shows that the server does not need it any more.
 
     ``servers`` are the certificates that the server shows; where the new profile still leads from them to a root,
     no root that leaves is missed. A renewed root with the same key and name, or a cross-certificate that leads to
-    another root, stands in for the old one.
+    another root, stands in for the old one. A root that has ended ``at`` that time is not missed.
     """
     before, after = certificates_of(old), certificates_of(new)
-    trusted = [each for each in before if each.certificate.self_signed]
+    trusted = [each for each in before if each.certificate.self_signed and not _ended(each.certificate, at)]
     graph = IssuerGraph(each.certificate for each in after if each.certificate.is_ca)
     lost = [each for each in trusted if not _stands(each.certificate, after, graph)]
     if not lost or (servers and _trusts(after, servers)):
@@ -54,6 +57,10 @@ def judge_pins(old: Profile, new: Profile) -> Iterable[Finding]:
         names = ", ".join(each.name for each in after)
         what = "pins the server to other certificates" if before else "pins the server, which the old one did not"
         yield finding("replacement.pinning", f"the new profile {what}: {names}", where=mdm_of(new)[0])
+
+
+def _ended(certificate: Certificate, at: datetime | None) -> bool:
+    return at is not None and certificate.not_after < at
 
 
 def _authorities(held: Iterable[Held]) -> Iterable[Certificate]:

@@ -32,7 +32,10 @@ PROMISED = {
         "expiry.expired expiry.critical chain.incomplete chain.leaf-in-trust trust.not-root trust.empty "
         "mdm.topic-prefix mdm.url-scheme mdm.access-rights mdm.identity-reference mdm.multiple "
         "profile.duplicate-uuid profile.duplicate-identifier scep.misspelt-key signing.key-mismatch "
-        "signature.invalid signature.untrusted signature.weak-digest"
+        "signature.invalid signature.untrusted signature.weak-digest "
+        "replacement.identifier replacement.server-url replacement.checkin-url replacement.topic "
+        "replacement.access-rights replacement.per-user-connections replacement.enrollment-mode "
+        "replacement.managed-apple-id replacement.required-app replacement.no-install-right replacement.signer"
     ),
     "warning": (
         "expiry.before-replacement expiry.soon chain.unrelated identity.shared profile.payload-order scep.weak-key "

@@ -55,9 +55,10 @@ def command(session: Session, old: Path, new: Path, via: Via, servers: tuple[Pat
     """
     before, after = _open_both(old, new)
     leaves = [each for file in servers for each in load_certificates(read_file(file), source=str(file))]
-    result = compare_opened(before, after, via=via, servers=leaves)
+    now = at or right_now()
+    result = compare_opened(before, after, via=via, servers=leaves, at=now)
     view = View(
-        now=at or right_now(),
+        now=now,
         findings=result.findings,
         extra=as_dict(result),
         sections=sections(result),
