@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -9,8 +10,10 @@ from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
 from mdmprofile.chain import INTERMEDIATE, LEAF, IssuerGraph, role_of, server_leaves
 from mdmprofile.config import EnrollmentConfig
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
+from mdmprofile.errors import CertificateError
 from mdmprofile.materials import Materials
 from mdmprofile.moments import shift, spoken
+from mdmprofile.payloads import types
 from mdmprofile.plan import Thresholds, Watched, watch
 
 
@@ -32,6 +35,7 @@ def watched_by_config(
     found += [watch(each, "pinned", each.source) for each in (*materials.pinned, *materials.checkin_pinned)]
     if enrollment:
         found += _identity(config, materials, now)
+        found += _extra_certificates(config, materials)
     if materials.signer_certificate is not None:
         signer = materials.signer_certificate
         found.append(watch(signer, "signer", signer.source))
@@ -89,6 +93,18 @@ def _identity(config: EnrollmentConfig, materials: Materials, now: datetime) -> 
     name = f"from {protocol}, valid for {spoken(identity.validity)}"
     end = shift(now, identity.validity)
     return [Watched("identity", name, place, baked_in=True, not_after=end)]
+
+
+def _extra_certificates(config: EnrollmentConfig, materials: Materials) -> Iterable[Watched]:
+    """The certificates of extra payloads: they change with the profile alone."""
+    files = config.profile.extra_payloads
+    for file, payload in zip(files, materials.extras.payloads, strict=True) if materials.extras.payloads else ():
+        if payload.get("PayloadType") in types.CERTIFICATES:
+            from mdmprofile.reader import payload_certificates  # noqa: PLC0415 - few configs have extra payloads
+
+            with contextlib.suppress(CertificateError):
+                found = by_role(payload_certificates(payload.get("PayloadContent"), source=str(file)))
+                yield from (each._replace(baked_in=True, consequence_of="file") for each in found)
 
 
 def watched_identity(identity: Identity, where: str = "") -> list[Watched]:

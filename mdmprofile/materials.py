@@ -163,7 +163,7 @@ def load_materials(
         signing_chain=signing_chain,
         replaced=_replaced(config.profile.replaces, load) if private else None,
         recipients=_recipients(config.encryption, load) if enrollment else (),
-        extras=_extras(config.profile, load) if secrets else Extras(),
+        extras=_extras(config.profile, load) if enrollment else Extras(),
         errors=tuple({str(each): each for each in load.errors}.values()),
     )
 

@@ -16,13 +16,13 @@ from mdmprofile.changes import mdm_of, pinned_uuids
 from mdmprofile.config import EnrollmentConfig, load_config
 from mdmprofile.containers import load_pkcs12
 from mdmprofile.enrollment import enrollment_profile
-from mdmprofile.errors import CertificateError, ProfileError
+from mdmprofile.errors import CertificateError, PasswordError, ProfileError
 from mdmprofile.extras import Extras
 from mdmprofile.findings import Finding, Severity, by_severity, has_errors
 from mdmprofile.materials import Materials, Pkcs12File
 from mdmprofile.naming import names_of
 from mdmprofile.payloads import types
-from mdmprofile.profile import Profile
+from mdmprofile.profile import Profile, parse
 from mdmprofile.propertylist import write_plist
 from mdmprofile.reader import OpenedProfile, payload_certificates
 from mdmprofile.replacement import judge_replacement
@@ -228,7 +228,9 @@ def _rebuild(
         errors=(),
     )
     names = names_of(config.profile.identifier, replaces=opened.profile)
-    return enrollment_profile(config, arrange(materials.trust), materials, names)
+    built = enrollment_profile(config, arrange(materials.trust), materials, names)
+    # As a device reads it, so that dates and arrays compare with those of the old profile.
+    return parse(built.to_bytes(), source=opened.source)
 
 
 def _config(tables: Mapping[str, Any]) -> EnrollmentConfig:
@@ -239,7 +241,11 @@ def _pkcs12(identity: Identity) -> Pkcs12File | None:
     if identity.pkcs12 is None:
         return None
     password = identity.secrets.get("password")
-    opened = load_pkcs12(identity.pkcs12, source="its PKCS#12", password=(password or "").encode() or None)
+    try:
+        opened = load_pkcs12(identity.pkcs12, source="the PKCS#12 payload", password=(password or "").encode() or None)
+    except PasswordError as error:
+        hint = "put its password into a file and give it with --pkcs12-password-file"
+        raise PasswordError(error.message, where=error.where, hint=hint) from None
     return Pkcs12File(identity.pkcs12, opened, password, "device.p12")
 
 

@@ -106,9 +106,9 @@ def _take_over(session: Session, old: Path, directory: Path, *, password_file: P
     _write(files, force=force)
     place = f"cd {shlex.quote(str(directory))} && " if directory != Path() else ""
     lines = [f"wrote {each.path}" for each in files]
-    lines += [f"kept: {each}" for each in taken.notes]
+    lines += [f"note: {each}" for each in taken.notes]
     lines.append(f"next: read enroll.toml, then {place}mdmprofile build")
-    extra = {"files": [str(each.path) for each in files], "kept": list(taken.notes)}
+    extra = {"files": [str(each.path) for each in files], "notes": list(taken.notes)}
     return session.finish_written(View(now=now, findings=taken.findings, files=lines, extra=extra))
 
 
