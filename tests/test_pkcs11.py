@@ -444,6 +444,53 @@ def test_token_that_hangs_is_given_up(desk: Desk) -> None:
     assert not desk.signed.exists()
 
 
+HOLD = """
+import fcntl, pathlib, sys
+files = [each.open("r+b") for each in pathlib.Path(sys.argv[1]).rglob("*") if each.is_file()]
+for each in files:
+    fcntl.lockf(each, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+LATE = """
+import pathlib, subprocess, sys
+import mdmprofile.cms.token as token
+from mdmprofile.cms.pkcs11 import token_identity
+from mdmprofile.cms.pkcs11_uri import parse_pkcs11_uri
+from mdmprofile.cms.sign import sign
+from mdmprofile.errors import SigningError
+
+uri, tokens, hold = sys.argv[1:]
+token.TOKEN_SECONDS = 1.0
+pin = open("pin").read().strip()
+identity = token_identity(parse_pkcs11_uri(uri), (), lambda label: pin)
+with subprocess.Popen([sys.executable, "-c", hold, tokens], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    other.stdout.readline()
+    for each in pathlib.Path(tokens).rglob("generation"):
+        # As if the other program had changed the token, so that the module reads it again.
+        each.open("r+b").write(bytes((each.read_bytes()[0] ^ 1,)))
+    try:
+        sign(b"content", identity)
+    except SigningError as error:
+        print(error.message)
+    other.stdin.close()
+    other.wait()
+"""
+
+
+def test_token_that_hangs_when_it_signs_is_given_up_too(desk: Desk) -> None:
+    """Long after the login; Python ends all the same, though the module may still wait in a thread."""
+    tokens = desk.configuration.parent / "tokens"
+    before = {each: each.read_bytes() for each in tokens.rglob("generation")}
+    assert before
+    try:
+        done = desk.run(desk.uri("token=demo;object=rsa"), tokens, HOLD, python=("-c", LATE))
+    finally:
+        for file, data in before.items():
+            file.write_bytes(data)
+    assert (done.returncode, done.stdout) == (0, "the token gave no answer in 1 seconds\n"), done.stderr
+
+
 def test_absence_of_the_optional_package_says_how_to_get_it(desk: Desk) -> None:
     """Whoever never needed a token did not install its package."""
     without = "import sys; sys.modules['pkcs11'] = None; from mdmprofile.cli import run; sys.exit(run(sys.argv[1:]))"

@@ -403,6 +403,30 @@ def test_command_that_hangs_is_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch
     assert not desk.out.exists()
 
 
+def test_command_that_answers_and_does_not_end_is_ended(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed output is no end: whether it went well is only known by the status."""
+    monkeypatch.setattr("mdmprofile.cms.command.SIGNING_SECONDS", 0.3)
+    outcome = desk.raw("sh", "-c", "cat signer.key; exec 1>&-; exec sleep 60")
+    assert outcome.code == 3
+    assert "the command sh gave no answer in 0.3 seconds" in outcome.err
+
+
+def test_build_refuses_a_command_that_signs_with_two_certificates(site: Site, mdmprofile: Command) -> None:
+    """One of the two profiles would come from somebody whom nobody judged."""
+    other = issue("Other", site.intermediate, key=ec_key())
+    (site.folder / "both.pem").write_bytes(other.pem + other.key_pem())
+    script = (
+        f"cd {site.folder}; s=signer.pem; k=signer.key; [ -e again ] && s=both.pem && k=both.pem; touch again; "
+        "exec openssl cms -sign -binary -nodetach -outform DER -signer $s -inkey $k -certfile intermediate.pem"
+    )
+    command = json.dumps(["sh", "-c", script])
+    site.edit(lambda text: f"{text.partition('[signing]')[0]}[signing]\ncms_command = {command}\n")
+    outcome = mdmprofile("build", "-c", site.config, "-o", site.folder / "out")
+    assert outcome.code == 3
+    assert "the command sh signed with different certificates" in outcome.err
+    assert not (site.folder / "out").exists()
+
+
 def test_command_that_does_not_read_its_input_is_no_obstacle(desk: Desk) -> None:
     """A profile larger than a pipe, and a command that closes it unread."""
     desk.put("plain", PLAIN.replace(b"</dict>", b"<key>K</key><data>" + b"QUFB" * 200_000 + b"</data></dict>"))
