@@ -5,6 +5,7 @@ https://docs.oasis-open.org/pkcs11/pkcs11-spec/v3.1/pkcs11-spec-v3.1.html
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -20,6 +21,7 @@ T = TypeVar("T")
 WHERE = "signing.pkcs11"
 # A person may have to touch the token.
 TOKEN_SECONDS: float = 60
+_CLOSING_SECONDS = 2
 
 # From the token's label to its PIN; asked when it is needed, and not kept.
 Pin = Callable[[str], str]
@@ -44,8 +46,17 @@ def open_session(uri: Pkcs11Uri, pin: Pin) -> pkcs11.Session:
 
 
 def close_session(session: pkcs11.Session) -> None:
-    """End the session without waiting for a token that hangs."""
-    threading.Thread(target=session.close, daemon=True).start()
+    """End the session; a token that hangs is not waited for, and one that is gone has ended it already."""
+
+    def close() -> None:
+        # Nobody could do anything about it, and a thread would print it.
+        with contextlib.suppress(Exception):
+            session.close()
+
+    thread = threading.Thread(target=close, daemon=True)
+    thread.start()
+    # Python must not unload the module under a thread that is still in it.
+    thread.join(_CLOSING_SECONDS)
 
 
 def limited(action: Callable[[], T]) -> T:
