@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from asn1crypto import algos, cms, core
 from asn1crypto import pkcs12 as structure
@@ -55,19 +55,19 @@ class Budget:
 class _Pbmac1(core.Sequence):  # type: ignore[misc]
     """PBMAC1-params of RFC 8018 appendix A.5, as RFC 9579 uses them in PKCS#12."""
 
-    _fields = (("kdf", algos.KdfAlgorithm), ("scheme", core.Any))
+    _fields: ClassVar[list[Any]] = [("kdf", algos.KdfAlgorithm), ("scheme", core.Any)]
 
 
 class _Scrypt(core.Sequence):  # type: ignore[misc]
     """scrypt-params of RFC 7914 section 7.1."""
 
-    _fields = (
+    _fields: ClassVar[list[Any]] = [
         ("salt", core.OctetString),
         ("cost", core.Integer),
         ("block_size", core.Integer),
         ("parallelization", core.Integer),
         ("key_length", core.Integer, {"optional": True}),
-    )
+    ]
 
 
 def open_pfx(
