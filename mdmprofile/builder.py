@@ -28,13 +28,14 @@ from mdmprofile.trust import anchor_certificates, judge_urls, published_urls, se
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
-    """One result file: its name in the output directory, its bytes, and whether it holds a secret."""
+    """One result file: its name in the output directory, its bytes, and whether it holds a readable secret."""
 
     kind: str
     name: str
     data: bytes = field(repr=False)
     signed: bool
     secret: bool
+    encrypted: bool = False
 
 
 class BuildResult(NamedTuple):
@@ -154,7 +155,14 @@ def _artifacts(
 ) -> Iterable[Artifact]:
     def made(kind: str, name: str, content: Profile) -> Artifact:
         plain = content.to_bytes()
-        return Artifact(kind, name, sign(plain, signer) if signer else plain, signer is not None, content.holds_secret)
+        return Artifact(
+            kind,
+            name,
+            sign(plain, signer) if signer else plain,
+            signer is not None,
+            content.holds_secret,
+            content.encrypted,
+        )
 
     if profile is not None:
         yield made("enrollment", "enroll.mobileconfig", profile)

@@ -93,7 +93,7 @@ def command(
     files = ["Nothing was written."]
     if not has_errors(findings):
         content = encrypt_profile(opened.profile, certificates, source=source).to_bytes()
-        result = sign(content, signer) if signer else content
+        result = sign(content, complete_chain(signer, ())) if signer else content
         write_one(output, result, private=is_private(file))
         files = _sentences(opened, certificates, signer, f"wrote {output} ({len(result):,} bytes")
     extra = {"recipients": [_recipient_dict(each) for each in certificates], "signed": signer is not None}
@@ -102,7 +102,7 @@ def command(
 
 def _signer(flags: dict[str, Any]) -> Identity | None:
     given = overrides_of(flags)
-    return complete_chain(load_signer(read_signing(given["signing"]), prompt=ask()), ()) if given else None
+    return load_signer(read_signing(given["signing"]), prompt=ask()) if given else None
 
 
 def _unsigned(opened: OpenedProfile) -> Sequence[Finding]:
