@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 
 from mdmprofile.certificates import X509_ERRORS
+from mdmprofile.crowd import CrowdError, count_elements
 from mdmprofile.errors import CertificateError
 
 # Two or three seconds; exports have a few thousand, careful ones a few hundred thousand for each part.
@@ -30,13 +31,16 @@ MAX_BAGS = 3000
 MAX_NESTING = 4
 MAX_OID_BYTES = 64
 
+# Reading an element takes about as long as this many iterations.
+_PER_ELEMENT = 10
+
 _SCRYPT = "1.3.6.1.4.1.11591.4.11"
 _PBMAC1 = "1.2.840.113549.1.5.14"
 _KDF_SALT = b"mdmprof."
 
 
 class Budget:
-    """How many iterations may still be spent; one for everything that comes from the same profile."""
+    """How much work, counted in iterations, may still be spent; one for everything that comes from the same profile."""
 
     def __init__(self, left: int = MAX_ITERATIONS) -> None:
         self.left = left
@@ -78,16 +82,17 @@ def open_pfx(
     Raises ``CertificateError`` for a structure that cannot be read or wants too much work, and what ``cryptography``
     raises for the rest, a wrong password among it.
     """
+    budget = budget or Budget()
     try:
+        budget.spend(count_elements(data) * _PER_ELEMENT, source)
         pfx = structure.Pfx.load(data)
-        plain, locked = _parts(pfx)
-        iterations = _iterations(pfx, plain, locked)
+        plain, locked = _parts(pfx, budget, source)
+        budget.spend(_iterations(pfx, plain, locked), source)
     except X509_ERRORS as error:
-        reason = str(error) if isinstance(error, _RefusedError) else "its structure is damaged"
+        reason = str(error) if isinstance(error, _RefusedError | CrowdError) else "its structure is damaged"
         raise CertificateError(
             f"is not an intact PKCS#12 file: {reason}", where=source, hint="export it again"
         ) from None
-    (budget or Budget()).spend(iterations, source)
     if not locked:
         return _contents(pkcs12.load_pkcs12(data, password))
     if password:
@@ -115,14 +120,17 @@ class _RefusedError(ValueError):
     """What is wrong with a structure, in words for the user."""
 
 
-def _parts(pfx: Any) -> tuple[list[Any], list[Any]]:  # noqa: ANN401 - asn1crypto has no types
+def _parts(pfx: Any, budget: Budget, source: str) -> tuple[list[Any], list[Any]]:  # noqa: ANN401 - asn1crypto has no types
     """The parts that lie open, and the others."""
     if _name(pfx["auth_safe"]["content_type"]) != "data":
         raise _RefusedError("its integrity is protected by a key instead of a password")
+    budget.spend(count_elements(pfx["auth_safe"]["content"].native) * _PER_ELEMENT, source)
     safe = pfx.authenticated_safe
     if len(safe) > MAX_PARTS:
         raise _RefusedError(f"it has more than {MAX_PARTS} parts")
     plain = [each for each in safe if _name(each["content_type"]) == "data"]
+    for each in plain:
+        budget.spend(count_elements(each["content"].native) * _PER_ELEMENT, source)
     locked = [each for each in safe if _name(each["content_type"]) == "encrypted_data"]
     return plain, locked
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import plistlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from mdmprofile.certificates import Identity
 from mdmprofile.cms.encrypt import decrypt_profile, encrypt_profile
 from mdmprofile.cms.envelope import MAX_RECIPIENTS, parse_envelope
 from mdmprofile.cms.sign import sign
+from mdmprofile.cms.structure import parse_signed_data
 from mdmprofile.errors import EncryptionError, MdmprofileError, ProfileError
 from mdmprofile.profile import MAX_PAYLOADS, Profile, parse
 from mdmprofile.reader import open_profile
@@ -309,6 +311,26 @@ def test_any_bytes_raise_nothing_but_project_errors(data: bytes, start: int) -> 
     """Bytes that begin like an envelope, and go on as they like."""
     with contextlib.suppress(EncryptionError):
         parse_envelope(WHOLE[:start] + data)
+
+
+@pytest.mark.parametrize("kind", ["02", "03"], ids=["signed", "enveloped"])
+@pytest.mark.parametrize("place", ["children", "recipients", "chunks"])
+def test_crowd_of_empty_elements_is_refused_before_it_is_parsed(kind: str, place: str) -> None:
+    """Each would become an object: eight megabytes of them would take seconds and gigabytes."""
+    crowd = b"\x30\x00" * 4_000_000
+    start = b"\x30\x80" + bytes.fromhex(f"06092a864886f70d0107{kind}") + b"\xa0\x80\x30\x80"
+    data = {
+        "children": start + crowd,
+        "recipients": start + b"\x02\x01\x00\x31\x80" + crowd,
+        "chunks": start + bytes.fromhex("020101310030800609 2a864886f70d010701a0802480") + b"\x04\x00" * 4_000_000,
+    }[place] + b"\x00" * 12
+    if kind == "03":
+        # The outer length is definite, as DER wants it; what is inside it is not looked at before it is counted.
+        data = data.replace(b"\x30\x80", b"\x30\x84\x00\x80\x00\x00", 1)
+    started = time.process_time()
+    with pytest.raises(MdmprofileError):
+        (parse_signed_data if kind == "02" else parse_envelope)(data)
+    assert time.process_time() - started < 1
 
 
 def test_every_single_flipped_byte_of_the_structure_is_survived() -> None:

@@ -81,9 +81,7 @@ def locked_part(*bags: Any, iterations: int = 1000) -> Any:
 
 def pfx(*parts: Any) -> bytes:
     """A PKCS#12 of these parts, without a MAC."""
-    safe = structure.AuthenticatedSafe(parts).dump()
-    data: bytes = structure.Pfx({"version": "v3", "auth_safe": {"content_type": "data", "content": safe}}).dump()
-    return data
+    return crowded(structure.AuthenticatedSafe(parts).dump())
 
 
 def nested(bag: Any, depth: int) -> Any:
@@ -121,6 +119,21 @@ def profile_of(contents: Sequence[bytes]) -> bytes:
     ]
     top = {"PayloadType": "Configuration", "PayloadVersion": 1, "PayloadIdentifier": "a", "PayloadUUID": "u"}
     return plistlib.dumps(top | {"PayloadContent": payloads})
+
+
+# Two million empty elements, each of which would become an object.
+CROWD = b"\x30\x84" + (4_000_000).to_bytes(4, "big") + b"\x30\x00" * 2_000_000
+CHUNKS = (
+    b"\x30\x80\x02\x01\x03\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80\x24\x80"
+    + b"\x04\x00" * 4_000_000
+    + b"\x00" * 8
+)
+
+
+def crowded(safe: bytes) -> bytes:
+    """A PKCS#12 whose parts are these bytes."""
+    data: bytes = structure.Pfx({"version": "v3", "auth_safe": {"content_type": "data", "content": safe}}).dump()
+    return data
 
 
 def test_the_files_made_here_are_what_others_read(openssl: Callable[..., bytes], tmp_path: Path) -> None:
@@ -193,13 +206,19 @@ def test_visible_counts_are_added_up_and_refused(case: str) -> None:
         (lambda device: pfx(*[open_part(certificate_bag(device))] * 200), "more than 100 parts"),
         (lambda device: pfx(open_part(*[certificate_bag(device)] * 3500)), "too many entries"),
         (lambda _: b"\x30\x80\x02\x01\x03" + b"\x30\x80" * 50, "structure is damaged"),
+        (lambda _: crowded(CROWD), "more than 60,000 elements"),
+        (lambda _: pfx(cms.ContentInfo({"content_type": "data", "content": CROWD})), "more than 60,000 elements"),
+        (lambda _: CHUNKS, "more than 60,000 elements"),
     ],
-    ids=["nested", "parts", "entries", "damaged"],
+    ids=["nested", "parts", "entries", "damaged", "crowded-parts", "crowded-bags", "crowded-chunks"],
 )
 def test_absurd_structure_is_refused(data: Callable[[Entity], bytes], expected: str) -> None:
     """What no export looks like is not handed on."""
+    made = data(issue("Device"))
+    started = time.process_time()
     with pytest.raises(CertificateError, match=expected):
-        load_pkcs12(data(issue("Device")), source="a.p12", password=PASSWORD.encode())
+        load_pkcs12(made, source="a.p12", password=PASSWORD.encode())
+    assert time.process_time() - started < SECONDS
 
 
 def test_scrypt_is_bounded_too(openssl: Callable[..., bytes], tmp_path: Path) -> None:
@@ -256,7 +275,7 @@ def test_payloads_of_one_profile_share_their_time(tmp_path: Path, mdmprofile: Co
         load_pkcs12(data, password=PASSWORD.encode(), budget=budget)
     with pytest.raises(CertificateError, match="with the files before it"):
         load_pkcs12(data, password=PASSWORD.encode(), budget=budget)
-    heavy = pfx(open_part(key_bag(device, MAX_ITERATIONS // 3), certificate_bag(device)))
+    heavy = pfx(open_part(key_bag(device, MAX_ITERATIONS // 4), certificate_bag(device)))
     file = tmp_path / "a.mobileconfig"
     file.write_bytes(profile_of([heavy] * 40))
     started = time.process_time()

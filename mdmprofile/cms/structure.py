@@ -13,6 +13,7 @@ from typing import Any
 
 from asn1crypto import cms, core
 
+from mdmprofile.crowd import count_elements
 from mdmprofile.errors import PARSER_ERRORS, SignatureFormatError
 
 MAX_SIGNERS = 16
@@ -103,6 +104,7 @@ def holds_content(data: bytes) -> bool:
 
 
 def _content_info(data: bytes) -> Any:  # noqa: ANN401 - asn1crypto has no types
+    count_elements(data)
     return _bounded(cms.ContentInfo.load(data, strict=True))
 
 
