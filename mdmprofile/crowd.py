@@ -25,7 +25,7 @@ def count_elements(data: bytes) -> int:
     while position < len(data):
         count += 1
         if count > MAX_ELEMENTS:
-            raise CrowdError(f"it has more than {MAX_ELEMENTS:,} elements")
+            raise CrowdError(f"too many elements, more than {MAX_ELEMENTS:,}")
         tag = data[position]
         position += 1
         if tag & _MORE == _MORE:
