@@ -23,6 +23,8 @@ _PUBLIC = {
     "TrustChain": "chain",
     "arrange": "chain",
     "build": "builder",
+    "decrypt_profile": "cms.encrypt",
+    "encrypt_profile": "cms.encrypt",
     "load_certificates": "containers",
     "load_config": "config",
     "open_profile": "reader",
@@ -42,6 +44,8 @@ __all__ = [
     "__version__",
     "arrange",
     "build",
+    "decrypt_profile",
+    "encrypt_profile",
     "load_certificates",
     "load_config",
     "open_profile",
@@ -51,6 +55,7 @@ if TYPE_CHECKING:
     from mdmprofile.builder import Artifact, BuildResult, build
     from mdmprofile.certificates import Certificate, Identity
     from mdmprofile.chain import TrustChain, arrange
+    from mdmprofile.cms.encrypt import decrypt_profile, encrypt_profile
     from mdmprofile.config import EnrollmentConfig, load_config
     from mdmprofile.containers import load_certificates
     from mdmprofile.errors import MdmprofileError

@@ -27,13 +27,14 @@ from mdmprofile.trust import anchor_certificates, judge_urls, published_urls, se
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
-    """One result file: its name in the output directory, its bytes, and whether it holds a secret."""
+    """One result file: its name in the output directory, its bytes, and whether it holds a readable secret."""
 
     kind: str
     name: str
     data: bytes = field(repr=False)
     signed: bool
     secret: bool
+    encrypted: bool = False
 
 
 class BuildResult(NamedTuple):
@@ -178,7 +179,7 @@ def _artifacts(
     data = iter(signed.data)
 
     def made(kind: str, name: str, content: Profile) -> Artifact:
-        return Artifact(kind, name, next(data), config.signing is not None, content.holds_secret)
+        return Artifact(kind, name, next(data), config.signing is not None, content.holds_secret, content.encrypted)
 
     if profile is not None:
         yield made("enrollment", "enroll.mobileconfig", profile)

@@ -6,23 +6,27 @@ The format is told by the bytes, never by the file's name.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import hashlib
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from mdmprofile.certificates import X509_ERRORS, Certificate, Identity, SigningKey, first_line
 from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, collect
+
+if TYPE_CHECKING:
+    from mdmprofile.pfx import Budget
 
 MAX_IN_ONE_FILE = 2000
 
 # The filters of warnings belong to the whole process; threads that change them at once leave them changed.
 _WARNINGS = threading.Lock()
-MAX_ITERATIONS = 1_000_000
 
 _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 _CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
@@ -64,12 +68,15 @@ def is_pkcs12(data: bytes) -> bool:
     return data[:1] == b"0" and data[start : start + 3] == b"\x02\x01\x03"
 
 
-def load_pkcs12(data: bytes, *, source: str = "", password: bytes | None = None) -> Identity:
+def load_pkcs12(
+    data: bytes, *, source: str = "", password: bytes | None = None, budget: Budget | None = None
+) -> Identity:
     """The identity in a PKCS#12 file, with its other certificates as ``chain``.
 
-    Raises ``PasswordError`` for a wrong or missing password, ``CertificateError`` for anything else.
+    ``budget`` bounds the work for several files of one origin together. Raises ``PasswordError`` for a wrong or missing
+    password, ``CertificateError`` for anything else.
     """
-    certificates, opened = _open_pkcs12(data, source, password)
+    certificates, opened = _open_pkcs12(data, source, password, budget)
     if opened is None:
         raise CertificateError(
             "holds no private key, so it is no identity", where=source, hint="export it with its private key"
@@ -93,6 +100,8 @@ def load_private_key(data: bytes, *, source: str = "", password: bytes | None = 
         if _BEGIN in data and not _is_whole_der(data)
         else serialization.load_der_private_key
     )
+    if password:
+        _refuse_slow_key(data, source)
     try:
         key = load(data, password or None, unsafe_skip_rsa_key_validation=True)
     except TypeError as error:
@@ -248,10 +257,13 @@ def _from_pkcs7(data: bytes, source: str) -> list[Certificate]:
     ]
 
 
-def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list[Certificate], object | None]:
-    _refuse_slow(data, source)
+def _open_pkcs12(
+    data: bytes, source: str, password: bytes | None, budget: Budget | None = None
+) -> tuple[list[Certificate], object | None]:
+    from mdmprofile.pfx import open_pfx  # noqa: PLC0415 - slow to import, for PKCS#12 only
+
     try:
-        opened = pkcs12.load_pkcs12(data, password)
+        found, key = open_pfx(data, password, source=source, budget=budget)
     except X509_ERRORS as error:
         if "password" in str(error).lower() or "mac" in str(error).lower():
             problem = "the password does not open it" if password else "it needs a password"
@@ -263,38 +275,25 @@ def _open_pkcs12(data: bytes, source: str, password: bytes | None) -> tuple[list
         raise CertificateError(
             f"is not an intact PKCS#12 file: {first_line(error)}", where=source, hint="export it again"
         ) from None
-    entries = [entry for entry in (opened.cert, *opened.additional_certs) if entry is not None]
     certificates = [
-        Certificate(entry.certificate.public_bytes(Encoding.DER), _place(source, number, len(entries)))
-        for number, entry in enumerate(entries, 1)
+        Certificate(each.public_bytes(Encoding.DER), _place(source, number, len(found)))
+        for number, each in enumerate(found, 1)
     ]
-    return certificates, opened.key
+    return certificates, key
 
 
-def _refuse_slow(data: bytes, source: str) -> None:
-    """Refuse iteration counts that would keep the processor busy for minutes; real ones are a few thousand.
+def _refuse_slow_key(data: bytes, source: str) -> None:
+    """Refuse an encrypted key whose password would be hashed for minutes."""
+    from mdmprofile.pfx import refuse_slow_key  # noqa: PLC0415 - slow to import, for encrypted keys only
 
-    Only what stands outside the encryption can be seen: the MAC's count and that of each part.
-    """
-    from asn1crypto import pkcs12 as structure  # noqa: PLC0415 - slow to import, for PKCS#12 only
-
-    try:
-        parsed = structure.Pfx.load(data)
-        counts = [parsed["mac_data"]["iterations"].native] if parsed["mac_data"].native else []
-        for part in parsed.authenticated_safe:
-            if part["content_type"].native == "encrypted_data":
-                counts.append(part["content"]["encrypted_content_info"]["content_encryption_algorithm"].kdf_iterations)
-            elif part["content_type"].native == "data":
-                bags = structure.SafeContents.load(part["content"].native)
-                shrouded = [each["bag_value"] for each in bags if each["bag_id"].native == "pkcs8_shrouded_key_bag"]
-                counts += [each["encryption_algorithm"].kdf_iterations for each in shrouded]
-    except X509_ERRORS:
-        # cryptography says better what is wrong.
-        return
-    if any(count is not None and count > MAX_ITERATIONS for count in counts):
-        raise CertificateError(
-            f"wants more than {MAX_ITERATIONS:,} iterations for its password", where=source, hint="export it again"
-        )
+    ders = [data]
+    if _BEGIN in data and not _is_whole_der(data):
+        # What is wrong with the PEM is said when the key is loaded.
+        with contextlib.suppress(CertificateError):
+            blocks = _pem_blocks(data, source)
+            ders = [_base64(body, source) for label, body in blocks if label == b"ENCRYPTED PRIVATE KEY"]
+    for der in ders:
+        refuse_slow_key(der, source=source)
 
 
 def _signing_key(key: object, source: str) -> SigningKey:

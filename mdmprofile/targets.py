@@ -35,6 +35,7 @@ from mdmprofile.inventory import (
 from mdmprofile.materials import Materials, load_materials
 from mdmprofile.moments import day, shift, spoken
 from mdmprofile.payloads import types
+from mdmprofile.pfx import Budget
 from mdmprofile.plan import Thresholds, Watched, watch
 from mdmprofile.profile import Profile
 from mdmprofile.propertylist import looks_like_plist
@@ -327,13 +328,13 @@ def _opened(data: bytes, source: str, password: str | None) -> Target:
 
 
 def _payloads(profile: Profile, source: str, password: str | None) -> Iterable[Target]:
-    pins = _pins(profile)
+    pins, budget = _pins(profile), Budget()
     for path, payload in profile.entries:
         kind, where = payload.get("PayloadType"), f"{source}: {path}"
         if kind in types.CERTIFICATES:
             yield _certificates(payload, where, pins)
         elif kind == types.PKCS12:
-            yield _pkcs12(payload, where, password)
+            yield _pkcs12(payload, where, password, budget)
         elif kind in (types.SCEP, types.ACME):
             name = _ISSUED[kind == types.ACME]
             yield Target((Watched("identity", name, where, baked_in=True, not_after=None),))
@@ -365,7 +366,7 @@ def _pins(profile: Profile) -> frozenset[str]:
     return frozenset(uuid for each in lists if isinstance(each, list) for uuid in each if isinstance(uuid, str))
 
 
-def _pkcs12(payload: Mapping[str, Any], where: str, given: str | None) -> Target:
+def _pkcs12(payload: Mapping[str, Any], where: str, given: str | None, budget: Budget) -> Target:
     content, password = payload.get("PayloadContent"), payload.get("Password", given)
     if not isinstance(content, bytes):
         return Target((), (finding("pkcs12.unreadable", "the payload holds no data", where=where),))
@@ -374,7 +375,8 @@ def _pkcs12(payload: Mapping[str, Any], where: str, given: str | None) -> Target
         return Target(unknown)
     try:
         secret = str(password).encode("utf-8", "replace")
-        return Target(tuple(watched_identity(load_pkcs12(content, source=where, password=secret), where)))
+        identity = load_pkcs12(content, source=where, password=secret, budget=budget)
+        return Target(tuple(watched_identity(identity, where)))
     except CertificateError as error:
         return Target(unknown, (finding("pkcs12.unreadable", error.message, where=where),))
 

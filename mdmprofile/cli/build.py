@@ -84,6 +84,7 @@ def artifact_dict(artifact: Artifact, directory: Path) -> dict[str, Any]:
         "path": str(directory / artifact.name),
         "sha256": hashlib.sha256(artifact.data).hexdigest(),
         "signed": artifact.signed,
+        "encrypted": artifact.encrypted,
     }
 
 
@@ -98,8 +99,9 @@ def _files(result: BuildResult, directory: Path, *, to_stdout: bool) -> list[str
         return ["Nothing was written."]
     if to_stdout:
         return []
-    return [
-        f"wrote {directory / each.name} ({len(each.data):,} bytes{', signed' if each.signed else ''}"
-        f"{', readable by you alone' if each.secret else ''})"
-        for each in result.artifacts
-    ]
+    return [f"wrote {directory / each.name} ({len(each.data):,} bytes{_how(each)})" for each in result.artifacts]
+
+
+def _how(artifact: Artifact) -> str:
+    words = {"encrypted": artifact.encrypted, "signed": artifact.signed, "readable by you alone": artifact.secret}
+    return "".join(f", {word}" for word, holds in words.items() if holds)

@@ -61,7 +61,8 @@ def command(
             findings.append(finding("signing.unsigned", message, where=source, hint=hint))
         write_one(output, plain, private=True)
         count = len(opened.profile.payloads)
-        files = [f"wrote {output} ({len(plain):,} bytes, {count} payloads, readable by you alone)"]
+        private = "" if output == STDIN else ", readable by you alone"
+        files = [f"wrote {output} ({len(plain):,} bytes, {count} payloads{private})"]
     view = View(
         now=right_now(),
         findings=by_severity(findings),

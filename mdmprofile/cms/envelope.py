@@ -13,6 +13,7 @@ from asn1crypto import cms
 from asn1crypto import x509 as asn1_x509
 
 from mdmprofile.certificates import Certificate
+from mdmprofile.crowd import CrowdError, count_elements
 from mdmprofile.errors import PARSER_ERRORS, EncryptionError
 
 MAX_RECIPIENTS = 200
@@ -133,6 +134,10 @@ def parse_envelope(data: bytes, *, source: str = "") -> Envelope:
     """
     try:
         return _envelope(data, source)
+    except CrowdError as error:
+        raise EncryptionError(
+            f"is not intact CMS enveloped data: {error}", where=source, hint="get the profile again"
+        ) from None
     except PARSER_ERRORS as error:
         raise EncryptionError(
             f"is not intact CMS enveloped data ({type(error).__name__} while reading it)",
@@ -144,6 +149,7 @@ def parse_envelope(data: bytes, *, source: str = "") -> Envelope:
 def _envelope(data: bytes, source: str) -> Envelope:
     if data[:2] == bytes((0x30, _INDEFINITE)):
         raise _ber(source)
+    count_elements(data)
     info = cms.ContentInfo.load(data, strict=True)
     kind = _oid(info["content_type"])
     if kind == "authenticated_enveloped_data":

@@ -13,6 +13,7 @@ from typing import Any
 
 from asn1crypto import cms, core
 
+from mdmprofile.crowd import CrowdError, count_elements
 from mdmprofile.errors import PARSER_ERRORS, SignatureFormatError
 
 MAX_SIGNERS = 16
@@ -83,6 +84,10 @@ def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
             signers=tuple(_signer(each) for each in infos),
             certificates=certificates,
         )
+    except CrowdError as error:
+        raise SignatureFormatError(
+            f"is not intact CMS signed data: {error}", where=source, hint="get the file again"
+        ) from None
     except PARSER_ERRORS as error:
         kind = type(error).__name__
         raise SignatureFormatError(
@@ -104,6 +109,7 @@ def holds_content(data: bytes) -> bool:
 
 
 def _content_info(data: bytes) -> Any:  # noqa: ANN401 - asn1crypto has no types
+    count_elements(data)
     return _bounded(cms.ContentInfo.load(data, strict=True))
 
 
