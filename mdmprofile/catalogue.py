@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from mdmprofile.catalogue_payloads import DOCS as _DOCS
+from mdmprofile.catalogue_payloads import PAYLOAD_RULES, Rule
+from mdmprofile.catalogue_payloads import RFC5280 as _RFC5280
 
-_DOCS = "https://developer.apple.com/documentation/devicemanagement/"
 _MDM = f"{_DOCS}mdm"
 _TOP = f"{_DOCS}toplevel"
-_COMMON = f"{_DOCS}commonpayloadkeys"
 _SCEP = f"{_DOCS}scep"
-_ACME = f"{_DOCS}acmecertificate"
-_PKCS12 = f"{_DOCS}certificatepkcs12"
 _SERVICE = f"{_DOCS}providing-information-about-your-device-management-service"
 _DEPLOY = "https://support.apple.com/guide/deployment/"
 _DISTRIBUTE = f"{_DEPLOY}distribute-certificates-depcdc9a6a3f/web"
 _SIGNING = f"{_DOCS}configuring-multiple-devices-using-profiles"
 _PUSH = "https://support.apple.com/guide/deployment/configure-devices-to-work-with-apns-dep2de55389a/web"
-_RFC5280 = "https://www.rfc-editor.org/rfc/rfc5280"
 _RFC5652 = "https://www.rfc-editor.org/rfc/rfc5652"
-
-
-class Rule(NamedTuple):
-    """One rule of the catalogue; ``source`` is an Apple URL, an RFC, or ``observed``."""
-
-    severity: str
-    about: str
-    hint: str
-    source: str
-
 
 RULES: dict[str, Rule] = {
     "expiry.expired": Rule(
@@ -62,13 +49,13 @@ RULES: dict[str, Rule] = {
         "warning",
         "The planned replacement date has passed.",
         "set replace_on to the date of the next replacement",
-        "observed",
+        "mdmprofile",
     ),
     "config.unfilled": Rule(
         "warning",
         "A template in the config has a variable that is not known, so its key was left out of the judgement.",
         "give it with --var NAME=VALUE",
-        "observed",
+        "mdmprofile",
     ),
     "chain.incomplete": Rule(
         "error",
@@ -107,7 +94,7 @@ RULES: dict[str, Rule] = {
         "https://support.apple.com/103769",
     ),
     "chain.duplicate": Rule(
-        "info", "A certificate was given more than once; it is embedded once.", "remove the copy", "observed"
+        "info", "A certificate was given more than once; it is embedded once.", "remove the copy", "mdmprofile"
     ),
     "chain.unrelated": Rule(
         "warning",
@@ -206,96 +193,6 @@ RULES: dict[str, Rule] = {
         "leave it off unless a proxy hides the client certificate",
         _MDM,
     ),
-    "identity.missing": Rule("error", "The profile has no identity payload.", "add ACME, SCEP or PKCS#12", _MDM),
-    "identity.shared": Rule(
-        "warning",
-        "One PKCS#12 identity in a profile that is not for one device.",
-        "issue one per device, or set identity.single_device where this profile is for one",
-        _PKCS12,
-    ),
-    "identity.no-client-auth": Rule(
-        "warning",
-        "The identity certificate has an extendedKeyUsage without clientAuth.",
-        "have it reissued for clientAuth",
-        f"{_RFC5280}#section-4.2.1.12",
-    ),
-    "pkcs12.unreadable": Rule(
-        "error",
-        "A PKCS#12 payload cannot be opened with the password it carries.",
-        "embed the right password, or build the payload again",
-        _PKCS12,
-    ),
-    "pkcs12.empty-password": Rule(
-        "warning", "An empty PKCS#12 password is not portable.", "set a password", "observed"
-    ),
-    "pkcs12.encryption": Rule(
-        "info",
-        "The PKCS#12 is not in the encryption that every Apple release imports.",
-        "export it with PBE-SHA1-3DES and an HMAC-SHA1 MAC (openssl pkcs12 -export -legacy)",
-        "observed",
-    ),
-    "profile.missing-key": Rule("error", "A required key is missing.", "add it", _COMMON),
-    "profile.value": Rule("error", "A key has a value that Apple does not allow.", "correct it", _COMMON),
-    "profile.payload-order": Rule(
-        "warning",
-        "A certificate or identity payload stands after the MDM payload.",
-        "put it before the MDM payload, so that it installs first",
-        _MDM,
-    ),
-    "profile.duplicate-uuid": Rule("error", "Two payloads have the same PayloadUUID.", "give each its own", _COMMON),
-    "profile.duplicate-identifier": Rule(
-        "error", "Two payloads have the same PayloadIdentifier.", "give each its own", _COMMON
-    ),
-    "profile.date-past": Rule(
-        "error",
-        "RemovalDate or PayloadExpirationDate has passed.",
-        "set a date in the future or remove it",
-        _TOP,
-    ),
-    "profile.removal-before-replacement": Rule(
-        "warning",
-        "The profile removes itself before the planned replacement.",
-        "remove removal_date or duration_until_removal: without the profile the device is not managed",
-        _TOP,
-    ),
-    "profile.certificate-unreadable": Rule(
-        "error", "A certificate payload holds no certificate.", "replace its content", _COMMON
-    ),
-    "profile.user-scope": Rule(
-        "warning",
-        "In User scope a hand-installed enrollment also makes the installing user a managed user.",
-        "use System, which is what enrollment profiles are sent with",
-        "observed",
-    ),
-    "profile.kept-identifier": Rule(
-        "info",
-        "The identifier of the replaced profile is kept instead of the configured one.",
-        "set profile.identifier to it",
-        _TOP,
-    ),
-    "scep.misspelt-key": Rule(
-        "error",
-        "A SCEP key is misspelt and ignored by devices.",
-        "write Key Type and Key Usage with the space",
-        _SCEP,
-    ),
-    "scep.weak-key": Rule("warning", "Keysize is 1024 or absent, which means 1024.", "set Keysize to 2048", _SCEP),
-    "scep.value": Rule("error", "A SCEP key has a value that Apple does not allow.", "correct it", _SCEP),
-    "scep.url": Rule("error", "The SCEP URL is not an http or https URL.", "set the SCEP server's URL", _SCEP),
-    "scep.no-fingerprint": Rule(
-        "warning",
-        "SCEP over http without CAFingerprint: anybody on the way can answer for the CA.",
-        "use https, or set identity.ca_certificate",
-        _SCEP,
-    ),
-    "scep.common-name": Rule(
-        "warning", "A common name over 64 bytes is cut.", "shorten it", f"{_RFC5280}#appendix-A.1"
-    ),
-    "acme.value": Rule("error", "An ACME key has a value that Apple does not allow.", "correct it", _ACME),
-    "acme.url-scheme": Rule("error", "DirectoryURL is not https.", "use an https:// URL", _ACME),
-    "acme.key": Rule(
-        "error", "KeyType, KeySize, HardwareBound and Attest contradict each other.", "correct them", _ACME
-    ),
     "signing.unsigned": Rule(
         "warning",
         "No signer is configured, so devices show the profile as not signed.",
@@ -340,4 +237,4 @@ RULES: dict[str, Rule] = {
         "use the certificate from Apple's Push Certificates Portal",
         _PUSH,
     ),
-}
+} | PAYLOAD_RULES

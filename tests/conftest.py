@@ -88,7 +88,7 @@ def mdmprofile(capfd: pytest.CaptureFixture[str]) -> Command:
 
     def call(*arguments: str | Path, at: str | None = stamp(NOW)) -> Outcome:
         words = [str(each) for each in arguments]
-        if at is not None and words[0] in {"build", "check", "trust", "sign", "verify"}:
+        if at is not None and words[0] in {"build", "check", "lint", "trust", "sign", "verify"}:
             words += ["--at", at]
         capfd.readouterr()
         code = run(words)

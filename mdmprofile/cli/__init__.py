@@ -23,6 +23,7 @@ COMMANDS = {
     "check": ("check", "Judge the dates of everything in profiles, certificate files, directories and configs."),
     "completion": ("completion", "Print the completion script of a shell."),
     "init": ("init", "Write a commented enroll.toml to start from."),
+    "lint": ("lint", "Judge any profile by Apple's rules: payloads, keys, certificates and signature."),
     "rules": ("rules", "List every rule: its id, severity, what it is about, and where it is written."),
     "sign": ("sign", "Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER."),
     "trust": ("trust", "Build only the trust profile and the service documents."),

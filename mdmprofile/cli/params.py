@@ -65,13 +65,13 @@ def options(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-def report_options(fail_on: str) -> Callable[[F], F]:
-    """Format, colour, quietness and the severity from which the exit code is not 0."""
+def report_options(fail_on: str, *more: str) -> Callable[[F], F]:
+    """Format, colour, quietness and the severity from which the exit code is not 0; ``more`` are further formats."""
     return options(
         click.option(
             "--format",
             "report_format",
-            type=click.Choice(["text", "json"]),
+            type=click.Choice(["text", "json", *more]),
             default="text",
             show_default=True,
             help="Format of the report.",

@@ -13,8 +13,19 @@ from mdmprofile.moments import stamp
 from mdmprofile.plan import Plan, Watched, days_left
 
 
+class FileReport(NamedTuple):
+    """What was found in one of several files; the findings' places are inside the file."""
+
+    source: str
+    findings: Sequence[Finding] = ()
+    errors: Sequence[MdmprofileError] = ()
+
+
 class View(NamedTuple):
-    """One command's result: what it looked at, what it found, and what it made."""
+    """One command's result: what it looked at, what it found, and what it made.
+
+    ``by_file`` says it again file by file, for the formats that keep files apart.
+    """
 
     now: datetime
     findings: Sequence[Finding] = ()
@@ -25,6 +36,7 @@ class View(NamedTuple):
     files: Sequence[str] = ()
     errors: Sequence[MdmprofileError] = ()
     extra: Mapping[str, Any] = MappingProxyType({})
+    by_file: Sequence[FileReport] = ()
 
 
 def as_dict(view: View) -> dict[str, Any]:
