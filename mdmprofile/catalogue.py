@@ -172,7 +172,7 @@ RULES: dict[str, Rule] = {
     "mdm.no-per-user-connections": Rule(
         "warning",
         "Without per-user-connections Macs and Shared iPads cannot be managed, and it cannot be added later.",
-        "add per-user-connections to server.capabilities",
+        "add com.apple.mdm.per-user-connections to ServerCapabilities (server.capabilities in a config)",
         _MDM,
     ),
     "mdm.enrollment-mode": Rule(

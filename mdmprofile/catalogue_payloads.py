@@ -115,7 +115,7 @@ PAYLOAD_RULES: dict[str, Rule] = {
     "scep.no-fingerprint": Rule(
         "warning",
         "SCEP over http without CAFingerprint: anybody on the way can answer for the CA.",
-        "use https, or set identity.ca_certificate",
+        "use https, or embed CAFingerprint (identity.ca_certificate in a config)",
         _SCEP,
     ),
     "scep.common-name": Rule("warning", "A common name over 64 bytes is cut.", "shorten it", f"{RFC5280}#appendix-A.1"),

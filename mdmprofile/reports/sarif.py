@@ -37,7 +37,6 @@ def render(view: View) -> str:
         "results": [
             _result(found, each, number, used) for number, each in enumerate(view.by_file) for found in each.findings
         ],
-        "columnKind": "unicodeCodePoints",
     }
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
 

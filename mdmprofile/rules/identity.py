@@ -25,6 +25,7 @@ SCEP_KEYS = (
 _NAME_KINDS = ("rfc822Name", "dNSName", "uniformResourceIdentifier")
 _SCEP_SIZES = (1024, 2048, 4096)
 _MAX_COMMON_NAME = 64
+_MAX_NAMES = 100
 _ACME_CURVES = (192, 256, 384, 521)
 _BOUND_CURVES = (256, 384)
 _USAGES = (0, 1, 4, 5)
@@ -180,7 +181,12 @@ def _key_problem(kind: str, size: int, bound: bool) -> str:
 
 def _subject(payload: Mapping[str, Any], path: str, rule: str) -> Iterable[Finding]:
     where = f"{path}.Subject"
-    pairs = [pair for relative in _list(payload.get("Subject", [])) for pair in _list(relative)]
+    relatives = _list(payload.get("Subject", []))
+    # A binary property list can hold one array many times over in itself.
+    if sum(len(_list(each)) for each in relatives) > _MAX_NAMES:
+        yield finding(rule, f"Subject has more than {_MAX_NAMES} names", where=where)
+        return
+    pairs = [pair for relative in relatives for pair in _list(relative)]
     if any(not isinstance(pair, list) or [type(each) for each in pair] != [str, str] for pair in pairs):
         yield finding(rule, "Subject is no array of arrays of pairs of text", where=where)
         return

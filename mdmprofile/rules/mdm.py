@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mdmprofile.findings import Finding, finding
+from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.payloads import types
 from mdmprofile.payloads.mdm import ALL_RIGHTS, CAPABILITIES, TOPIC_PREFIX, AccessRights
 from mdmprofile.printable import shown
@@ -145,10 +145,12 @@ def sign_message_cost(profile: Profile) -> Iterable[Finding]:
 def account_driven(profile: Profile) -> Iterable[Finding]:
     """Keys that only account-driven enrollment knows; elsewhere devices refuse EnrollmentMode with 4022."""
     for path, each in profile.of_type(types.MDM):
+        # Together they are what a server answers an account-driven enrollment with.
+        severity = Severity.INFO if {"EnrollmentMode", "AssignedManagedAppleID"} <= set(each) else None
         for name in _ACCOUNT_DRIVEN:
             if name in each:
                 message = f"{name} belongs to account-driven enrollment only"
-                yield finding("mdm.enrollment-mode", message, where=f"{path}.{name}")
+                yield finding("mdm.enrollment-mode", message, where=f"{path}.{name}", severity=severity)
         if each.get("EnrollmentMode", "BYOD") not in ("BYOD", "ADDE"):
             yield finding("profile.value", "EnrollmentMode is neither BYOD nor ADDE", where=f"{path}.EnrollmentMode")
         if "ManagedAppleID" in each:

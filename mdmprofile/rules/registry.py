@@ -6,6 +6,7 @@ Severity, hint and source of what it finds stand in the catalogue, under the ids
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 from mdmprofile.catalogue import RULES
@@ -15,6 +16,9 @@ from mdmprofile.findings import Finding
 # with its certificates, its signature and the date. The last is for lint alone, because what is built is judged before
 # it is a file; so is the schema, which speaks only where no other rule does.
 EVERY, ENROLLMENT, TRUST, FILE, SCHEMA = "every", "enrollment", "trust", "file", "schema"
+
+# Of one rule in one profile. A binary property list can name one wrong value millions of times at a few bytes each.
+MAX_FINDINGS = 500
 
 Check = Callable[[Any], Iterable[Finding]]
 F = TypeVar("F", bound=Check)
@@ -53,5 +57,8 @@ def registered(*on: str) -> tuple[Registered, ...]:
 
 
 def apply(subject: object, *on: str) -> tuple[Finding, ...]:
-    """What the rules that look at one of these find in ``subject``: a ``Profile``, or for a file an ``Examined``."""
-    return tuple(found for each in registered(*on) for found in each.check(subject))
+    """What the rules that look at one of these find in ``subject``: a ``Profile``, or for a file an ``Examined``.
+
+    At most ``MAX_FINDINGS`` of each.
+    """
+    return tuple(found for each in registered(*on) for found in islice(each.check(subject), MAX_FINDINGS))

@@ -20,6 +20,7 @@ from mdmprofile.rules.registry import FILE, rule
 # serverAuth and anyExtendedKeyUsage (RFC 5280 section 4.2.1.12).
 _SERVER_AUTH = frozenset(("1.3.6.1.5.5.7.3.1", "2.5.29.37.0"))
 _LONGEST = timedelta(days=825)
+# Older certificates are held to neither a usage nor a validity.
 _SINCE = datetime(2019, 7, 1, tzinfo=UTC)
 
 
@@ -33,10 +34,12 @@ def judge_server_certificate(certificate: Certificate, where: str) -> Iterable[F
         yield finding("tls.weak-signature", f"{name} is signed with SHA-1 or an older digest", where=where)
     if not _has_dns_name(certificate):
         yield finding("tls.hostname", f"{name} has no DNS name in its subjectAltName", where=where)
+    if certificate.not_before < _SINCE:
+        return
     if _SERVER_AUTH.isdisjoint(certificate.extended_key_usage):
         yield finding("tls.eku", f"{name} has no extendedKeyUsage serverAuth", where=where)
     days = certificate.not_after - certificate.not_before
-    if certificate.not_before >= _SINCE and days > _LONGEST:
+    if days > _LONGEST:
         yield finding("tls.validity", f"{name} is valid for {days.days} days", where=where)
 
 
