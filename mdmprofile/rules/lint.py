@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mdmprofile.cms.verify import is_signed, verify
 from mdmprofile.errors import CertificateError, MdmprofileError
-from mdmprofile.findings import Finding, by_severity
+from mdmprofile.findings import Finding, Severity, by_severity
 from mdmprofile.reader import open_profile
 
 # Imported because that registers their rules.
@@ -72,7 +72,8 @@ def judge_file(examined: Examined) -> tuple[Finding, ...]:
 def _is_told(general: Finding, found: Iterable[Finding]) -> bool:
     """Whether a rule that knows the meaning of the value found fault with it already, or with something inside it."""
     inside = (f"{general.where}[", f"{general.where}.")
-    return any(each.where == general.where or each.where.startswith(inside) for each in found)
+    wrong = [each.where for each in found if each.severity is Severity.ERROR]
+    return any(where == general.where or where.startswith(inside) for where in wrong)
 
 
 def _of_the_signature(data: bytes, source: str) -> tuple[Finding, ...]:
