@@ -17,6 +17,8 @@ from mdmprofile.rules.registry import FILE, rule
 
 _ENROLLS = (*types.CERTIFICATES, *types.IDENTITIES, types.MDM, types.REMOVAL_PASSWORD)
 _NAMED = 5
+# Values of TargetDeviceType that a Mac takes; a tuple, because what is looked up in it can be anything.
+_MACS = (None, 0, 5)
 
 
 @rule("profile.unneeded-payload", on=FILE)
@@ -65,7 +67,7 @@ def macos_13(examined: Examined) -> Iterable[Finding]:
     """MacOS 13 takes neither keys bound to hardware nor attestation."""
     for path, each in examined.profile.of_type(types.ACME):
         names = [name for name in ("HardwareBound", "Attest") if each.get(name) is True]
-        if names and examined.profile.plist.get("TargetDeviceType") in {None, 0, 5}:
+        if names and examined.profile.plist.get("TargetDeviceType") in _MACS:
             message = f"{' and '.join(names)} cannot be true on macOS 13"
             yield finding("acme.macos-13", message, where=f"{path}.{names[0]}")
 
