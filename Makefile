@@ -35,8 +35,9 @@ tests: $(VENV)/.developed ## pytest with coverage, against the built wheel
 docs: $(VENV)/.developed ## Make the pictures and lists in docs/ again
 	$(BIN)/python docs/make_docs.py
 
-bench: $(VENV)/.developed ## Start-up and build time as ratios
+bench: $(VENV)/.developed ## Start-up, build and lint time as ratios
 	$(BIN)/python tests/benchmarks/startup.py
+	$(BIN)/python tests/benchmarks/lint.py
 
 format: $(VENV)/.developed ## Format the code
 	$(BIN)/ruff check --fix .

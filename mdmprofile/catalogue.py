@@ -2,426 +2,282 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from mdmprofile.catalogue_payloads import DOCS as _DOCS
+from mdmprofile.catalogue_payloads import PAYLOAD_RULES, Rule
+from mdmprofile.catalogue_payloads import RFC5280 as _RFC5280
+from mdmprofile.catalogue_replacement import REPLACEMENT_RULES
 
-_DOCS = "https://developer.apple.com/documentation/devicemanagement/"
 _MDM = f"{_DOCS}mdm"
 _TOP = f"{_DOCS}toplevel"
-_COMMON = f"{_DOCS}commonpayloadkeys"
 _SCEP = f"{_DOCS}scep"
-_ACME = f"{_DOCS}acmecertificate"
-_PKCS12 = f"{_DOCS}certificatepkcs12"
 _SERVICE = f"{_DOCS}providing-information-about-your-device-management-service"
 _DEPLOY = "https://support.apple.com/guide/deployment/"
 _DISTRIBUTE = f"{_DEPLOY}distribute-certificates-depcdc9a6a3f/web"
 _SIGNING = f"{_DOCS}configuring-multiple-devices-using-profiles"
-_INSTALL = f"{_DOCS}install-profile-command"
 _PUSH = "https://support.apple.com/guide/deployment/configure-devices-to-work-with-apns-dep2de55389a/web"
-_RFC5280 = "https://www.rfc-editor.org/rfc/rfc5280"
 _RFC5652 = "https://www.rfc-editor.org/rfc/rfc5652"
 
-
-class Rule(NamedTuple):
-    """One rule of the catalogue; ``source`` is an Apple URL, an RFC, or ``observed``."""
-
-    severity: str
-    about: str
-    hint: str
-    source: str
-
-
-def _fixed(key: str) -> Rule:
-    """The rule that a key of the MDM payload stays as it is when the profile is replaced."""
-    hint = f"keep the old {key}; to change it, the device must enroll again"
-    return Rule("error", f"{key} changes, so a device refuses the new profile with error 12012.", hint, _MDM)
-
-
-RULES: dict[str, Rule] = {
-    "expiry.expired": Rule(
-        "error",
-        "A certificate has expired.",
-        "renew it, then build and install a new profile where it is baked in",
-        _DISTRIBUTE,
-    ),
-    "expiry.before-replacement": Rule(
-        "warning",
-        "Something baked into the profile ends before the planned replacement plus its margin.",
-        "replace the profile earlier, or renew the certificate and build again",
-        _DISTRIBUTE,
-    ),
-    "expiry.soon": Rule("warning", "A certificate ends within --warn.", "plan its renewal now", _DISTRIBUTE),
-    "expiry.critical": Rule(
-        "error", "A certificate ends within --critical.", "renew it now, before devices are lost", _DISTRIBUTE
-    ),
-    "expiry.not-yet-valid": Rule(
-        "warning",
-        "A certificate is not valid yet.",
-        "check the clock of the issuer, or wait before you install the profile",
-        f"{_RFC5280}#section-4.1.2.5",
-    ),
-    "expiry.identity-unknown": Rule(
-        "info",
-        "The issuer's validity for the device identity is not known, so its end cannot be judged.",
-        'set identity.validity to what the issuer grants, for example "365d"',
-        _SCEP,
-    ),
-    "plan.replacement-past": Rule(
-        "warning",
-        "The planned replacement date has passed.",
-        "set replace_on to the date of the next replacement",
-        "observed",
-    ),
-    "config.unfilled": Rule(
-        "warning",
-        "A template in the config has a variable that is not known, so its key was left out of the judgement.",
-        "give it with --var NAME=VALUE",
-        "observed",
-    ),
-    "chain.incomplete": Rule(
-        "error",
-        "An issuer is missing, so a device cannot follow the chain to a root.",
-        "add the missing certificate to trust.certificates",
-        _DISTRIBUTE,
-    ),
-    "chain.leaf-in-trust": Rule(
-        "error",
-        "A certificate that is not a CA is among the trust certificates.",
-        "take it out of trust.certificates; the server's own belongs in trust.server_certificate",
-        _DISTRIBUTE,
-    ),
-    "chain.bad-signature": Rule(
-        "error",
-        "A certificate names an issuer that did not sign it.",
-        "the issuer was probably renewed with a new key; use the certificate that really signed",
-        f"{_RFC5280}#section-6.1.3",
-    ),
-    "chain.path-length": Rule(
-        "error",
-        "A CA has more CAs below it than its pathLenConstraint allows.",
-        "have the CA reissued with a larger pathLenConstraint, or drop a level",
-        f"{_RFC5280}#section-4.2.1.9",
-    ),
-    "chain.key-usage": Rule(
-        "error",
-        "A CA has a keyUsage without keyCertSign, so what it issued is not trusted.",
-        "have the CA reissued with keyCertSign",
-        f"{_RFC5280}#section-4.2.1.3",
-    ),
-    "chain.weak-signature": Rule(
-        "warning",
-        "An intermediate is signed with SHA-1 or older, which Apple's devices refuse for TLS.",
-        "have it reissued with SHA-256",
-        "https://support.apple.com/103769",
-    ),
-    "chain.duplicate": Rule(
-        "info", "A certificate was given more than once; it is embedded once.", "remove the copy", "observed"
-    ),
-    "chain.unrelated": Rule(
-        "warning",
-        "A CA certificate is on no path from the server's certificate.",
-        "remove it, unless it is the next CA of a planned rollover",
-        _MDM,
-    ),
-    "chain.server-unknown": Rule(
-        "info",
-        "No server certificate was given, so nobody checked that the chain leads from it to a root.",
-        "set trust.server_certificate; it is judged, never embedded",
-        _DISTRIBUTE,
-    ),
-    "trust.not-root": Rule("error", "A trust profile holds something other than a root.", "keep roots only", _SERVICE),
-    "trust.empty": Rule(
-        "error",
-        "A trust profile would hold no root.",
-        "add the root, or set trust.public where the server certificate is publicly trusted",
-        _SERVICE,
-    ),
-    "trust.url-scheme": Rule("error", "A URL that devices fetch is not https.", "use an https:// URL", _SERVICE),
-    "trust.urls-incomplete": Rule(
-        "error",
-        "MDMServiceConfig has one of enrollment_url and anchor_certs_url without the other.",
-        "set both trust.enrollment_url and trust.anchor_certs_url, or neither",
-        _SERVICE,
-    ),
-    "trust.public-unused": Rule(
-        "info",
-        "With trust.public nothing is embedded and no trust profile is published.",
-        "remove trust.public where the server certificate comes from a private CA",
-        _SERVICE,
-    ),
-    "trust.not-public": Rule(
-        "warning",
-        "trust.public is set, but the server certificate does not lead to a public root.",
-        "remove trust.public and set trust.certificates, or add the served intermediates to server_certificate",
-        _SERVICE,
-    ),
-    "mdm.missing-key": Rule("error", "The MDM payload lacks a required key.", "set it", _MDM),
-    "mdm.topic-prefix": Rule(
-        "error",
-        "The topic does not begin with com.apple.mgmt.",
-        "use the UID of the push certificate's subject; server.push_certificate reads it",
-        _MDM,
-    ),
-    "mdm.topic-mismatch": Rule(
-        "error",
-        "The topic is not the one in the push certificate.",
-        "remove server.topic, or use the push certificate that belongs to it",
-        _MDM,
-    ),
-    "mdm.url-scheme": Rule(
-        "error", "ServerURL or CheckInURL is not https.", "devices refuse anything but an https:// URL", _MDM
-    ),
-    "mdm.access-rights": Rule(
-        "error", "AccessRights is a combination that devices refuse.", "use all (8191) or add the right", _MDM
-    ),
-    "mdm.identity-reference": Rule(
-        "error",
-        "IdentityCertificateUUID names no identity payload of this profile.",
-        "point it at the ACME, SCEP or PKCS#12 payload",
-        _MDM,
-    ),
-    "mdm.pinning-reference": Rule(
-        "error",
-        "A pinning UUID names no certificate payload of this profile.",
-        "embed the pinned certificate",
-        _MDM,
-    ),
-    "mdm.multiple": Rule("error", "The profile has more than one MDM payload.", "keep one", _MDM),
-    "mdm.capabilities": Rule(
-        "error", "ServerCapabilities repeats a value or holds an unknown one.", "fix the list", _MDM
-    ),
-    "mdm.no-per-user-connections": Rule(
-        "warning",
-        "Without per-user-connections Macs and Shared iPads cannot be managed, and it cannot be added later.",
-        "add per-user-connections to server.capabilities",
-        _MDM,
-    ),
-    "mdm.enrollment-mode": Rule(
-        "warning",
-        "EnrollmentMode and the account keys belong to account-driven enrollment only.",
-        "remove them from a hand-installed or automated enrollment profile",
-        "observed",
-    ),
-    "mdm.removed-key": Rule(
-        "warning",
-        "ManagedAppleID was removed in iOS 18 and macOS 15.",
-        "use account-driven enrollment with AssignedManagedAppleID",
-        _MDM,
-    ),
-    "mdm.sign-message-cost": Rule(
-        "info",
-        "SignMessage adds about 2 KB to every message.",
-        "leave it off unless a proxy hides the client certificate",
-        _MDM,
-    ),
-    "identity.missing": Rule("error", "The profile has no identity payload.", "add ACME, SCEP or PKCS#12", _MDM),
-    "identity.shared": Rule(
-        "warning",
-        "One PKCS#12 identity in a profile that is not for one device.",
-        "issue one per device, or set identity.single_device where this profile is for one",
-        _PKCS12,
-    ),
-    "identity.no-client-auth": Rule(
-        "warning",
-        "The identity certificate has an extendedKeyUsage without clientAuth.",
-        "have it reissued for clientAuth",
-        f"{_RFC5280}#section-4.2.1.12",
-    ),
-    "pkcs12.unreadable": Rule(
-        "error",
-        "A PKCS#12 payload cannot be opened with the password it carries.",
-        "embed the right password, or build the payload again",
-        _PKCS12,
-    ),
-    "pkcs12.empty-password": Rule(
-        "warning", "An empty PKCS#12 password is not portable.", "set a password", "observed"
-    ),
-    "pkcs12.encryption": Rule(
-        "info",
-        "The PKCS#12 is not in the encryption that every Apple release imports.",
-        "export it with PBE-SHA1-3DES and an HMAC-SHA1 MAC (openssl pkcs12 -export -legacy)",
-        "observed",
-    ),
-    "profile.missing-key": Rule("error", "A required key is missing.", "add it", _COMMON),
-    "profile.value": Rule("error", "A key has a value that Apple does not allow.", "correct it", _COMMON),
-    "profile.payload-order": Rule(
-        "warning",
-        "A certificate or identity payload stands after the MDM payload.",
-        "put it before the MDM payload, so that it installs first",
-        _MDM,
-    ),
-    "profile.duplicate-uuid": Rule("error", "Two payloads have the same PayloadUUID.", "give each its own", _COMMON),
-    "profile.duplicate-identifier": Rule(
-        "error", "Two payloads have the same PayloadIdentifier.", "give each its own", _COMMON
-    ),
-    "profile.date-past": Rule(
-        "error",
-        "RemovalDate or PayloadExpirationDate has passed.",
-        "set a date in the future or remove it",
-        _TOP,
-    ),
-    "profile.removal-before-replacement": Rule(
-        "warning",
-        "The profile removes itself before the planned replacement.",
-        "remove removal_date or duration_until_removal: without the profile the device is not managed",
-        _TOP,
-    ),
-    "profile.certificate-unreadable": Rule(
-        "error", "A certificate payload holds no certificate.", "replace its content", _COMMON
-    ),
-    "profile.user-scope": Rule(
-        "warning",
-        "In User scope a hand-installed enrollment also makes the installing user a managed user.",
-        "use System, which is what enrollment profiles are sent with",
-        "observed",
-    ),
-    "profile.kept-identifier": Rule(
-        "info",
-        "The identifier of the replaced profile is kept instead of the configured one.",
-        "set profile.identifier to it",
-        _TOP,
-    ),
-    "scep.misspelt-key": Rule(
-        "error",
-        "A SCEP key is misspelt and ignored by devices.",
-        "write Key Type and Key Usage with the space",
-        _SCEP,
-    ),
-    "scep.weak-key": Rule("warning", "Keysize is 1024 or absent, which means 1024.", "set Keysize to 2048", _SCEP),
-    "scep.value": Rule("error", "A SCEP key has a value that Apple does not allow.", "correct it", _SCEP),
-    "scep.url": Rule("error", "The SCEP URL is not an http or https URL.", "set the SCEP server's URL", _SCEP),
-    "scep.no-fingerprint": Rule(
-        "warning",
-        "SCEP over http without CAFingerprint: anybody on the way can answer for the CA.",
-        "use https, or set identity.ca_certificate",
-        _SCEP,
-    ),
-    "scep.common-name": Rule(
-        "warning", "A common name over 64 bytes is cut.", "shorten it", f"{_RFC5280}#appendix-A.1"
-    ),
-    "acme.value": Rule("error", "An ACME key has a value that Apple does not allow.", "correct it", _ACME),
-    "acme.url-scheme": Rule("error", "DirectoryURL is not https.", "use an https:// URL", _ACME),
-    "acme.key": Rule(
-        "error", "KeyType, KeySize, HardwareBound and Attest contradict each other.", "correct them", _ACME
-    ),
-    "signing.unsigned": Rule(
-        "warning",
-        "No signer is configured, so devices show the profile as not signed.",
-        "set signing.certificate and signing.key",
-        _SIGNING,
-    ),
-    "signing.key-mismatch": Rule(
-        "error",
-        "The signer's key does not belong to its certificate.",
-        "use the key that the certificate was issued for",
-        f"{_RFC5652}#section-5.3",
-    ),
-    "signing.chain-incomplete": Rule(
-        "warning",
-        "The signer's issuers do not lead to a root, so devices may show the profile as unverified.",
-        "add the signer's intermediates to signing.chain",
-        "observed",
-    ),
-    "signing.not-judged": Rule(
-        "info",
-        "The signer's certificate is on a token, or comes from a command, and was not looked at.",
-        "name it with signing.certificate, or check the signed profile",
-        "observed",
-    ),
-    "signature.missing": Rule("error", "The file is not signed.", "sign it with mdmprofile sign", _SIGNING),
-    "signature.invalid": Rule(
-        "error",
-        "The signature does not match the content: it was changed, or the signature is broken.",
-        "do not install it; get the file again from where it was made",
-        f"{_RFC5652}#section-5.6",
-    ),
-    "signature.untrusted": Rule(
-        "error",
-        "The signer does not lead to a trusted certificate.",
-        "give the signer's root with --trust",
-        _SIGNING,
-    ),
-    "signature.trust-not-judged": Rule(
-        "info",
-        "Who signed was checked, not whether to trust them.",
-        "give the roots you trust with --trust",
-        _SIGNING,
-    ),
-    "signature.weak-digest": Rule("error", "The signature uses MD5 or SHA-1.", "sign again with SHA-256", _SIGNING),
-    "encryption.first-enrollment": Rule(
-        "warning",
-        "An encrypted enrollment profile needs a recipient's key that is on the device before it is enrolled.",
-        "use it to replace the profile of devices that have the key; enroll new ones with an unencrypted profile",
-        "observed",
-    ),
-    "encryption.recipient-ca": Rule(
-        "warning",
-        "A profile is encrypted for a CA instead of a device.",
-        "give the certificate whose key is on the device",
-        _TOP,
-    ),
-    "encryption.key-usage": Rule(
-        "warning",
-        "A recipient's keyUsage has no keyEncipherment, so a strict receiver does not decrypt with its key.",
-        "have it reissued with keyEncipherment; for SCEP, set identity.key_usage to 5",
-        f"{_RFC5280}#section-4.2.1.3",
-    ),
-    "encryption.weak-key": Rule(
-        "warning",
-        "A recipient's RSA key is shorter than 2048 bits.",
-        "have it reissued with 2048 bits or more",
-        "https://www.rfc-editor.org/rfc/rfc8017",
-    ),
-    "signature.unusual-algorithm": Rule(
-        "info",
-        "The signature is intact, but RSA-PSS and Ed25519 are not what profiles are signed with.",
-        "sign again with RSA PKCS#1 v1.5 or ECDSA if devices show the profile as unverified",
-        f"{_RFC5652}#section-5.3",
-    ),
-    "push.no-topic": Rule(
-        "error",
-        "The push certificate's subject has no UID, so it names no topic.",
-        "use the certificate from Apple's Push Certificates Portal",
-        _PUSH,
-    ),
-    "replacement.identifier": Rule(
-        "error", "Another PayloadIdentifier makes a second profile, no replacement.", "keep the old identifier", _TOP
-    ),
-    "replacement.server-url": _fixed("ServerURL"),
-    "replacement.checkin-url": _fixed("CheckInURL"),
-    "replacement.topic": _fixed("Topic"),
-    "replacement.access-rights": Rule(
-        "error",
-        "A replacement adds an access right; a device answers 12012.",
-        "ask for no new right",
-        _MDM,
-    ),
-    "replacement.per-user-connections": _fixed("per-user-connections in ServerCapabilities"),
-    "replacement.enrollment-mode": _fixed("EnrollmentMode"),
-    "replacement.managed-apple-id": _fixed("AssignedManagedAppleID"),
-    "replacement.required-app": _fixed("RequiredAppIDForMDM"),
-    "replacement.no-install-right": Rule(
-        "error", "The installed profile lacks right 2, which InstallProfile needs.", "install it by hand", _INSTALL
-    ),
-    "replacement.signer": Rule(
-        "error",
-        "By hand, a replacement needs the old signing identity.",
-        "use that, or send it over MDM",
-        _SIGNING,
-    ),
-    "replacement.mdm-removed": Rule("error", "The MDM payload goes.", "keep it, or unenroll the device", "observed"),
-    "replacement.mdm-added": Rule("error", "An MDM payload comes.", "replace the enrollment profile", "observed"),
-    "replacement.rights-dropped": Rule(
-        "warning", "Access rights go; no later replacement can bring them back.", "keep those that you need", _MDM
-    ),
-    "replacement.new-identity": Rule("info", "The device gets a new certificate.", "expect it on the server", _MDM),
-    "replacement.ca-rollover": Rule(
-        "warning",
-        "A root leaves, and nothing shows that the server no longer needs it.",
-        "send a profile with both roots first, then move the server, then drop the old root",
-        "observed",
-    ),
-    "replacement.pinning": Rule("warning", "Other certificates are pinned.", "pin old and new until all have it", _MDM),
-    "replacement.scope": Rule(
-        "warning", "PayloadScope changes; a Mac keeps both apart.", "keep the old one", "observed"
-    ),
-}
+RULES: dict[str, Rule] = (
+    {
+        "expiry.expired": Rule(
+            "error",
+            "A certificate has expired.",
+            "renew it, then build and install a new profile where it is baked in",
+            _DISTRIBUTE,
+        ),
+        "expiry.before-replacement": Rule(
+            "warning",
+            "Something baked into the profile ends before the planned replacement plus its margin.",
+            "replace the profile earlier, or renew the certificate and build again",
+            _DISTRIBUTE,
+        ),
+        "expiry.soon": Rule("warning", "A certificate ends within --warn.", "plan its renewal now", _DISTRIBUTE),
+        "expiry.critical": Rule(
+            "error", "A certificate ends within --critical.", "renew it now, before devices are lost", _DISTRIBUTE
+        ),
+        "expiry.not-yet-valid": Rule(
+            "warning",
+            "A certificate is not valid yet.",
+            "check the clock of the issuer, or wait before you install the profile",
+            f"{_RFC5280}#section-4.1.2.5",
+        ),
+        "expiry.identity-unknown": Rule(
+            "info",
+            "The issuer's validity for the device identity is not known, so its end cannot be judged.",
+            'set identity.validity to what the issuer grants, for example "365d"',
+            _SCEP,
+        ),
+        "plan.replacement-past": Rule(
+            "warning",
+            "The planned replacement date has passed.",
+            "set replace_on to the date of the next replacement",
+            "mdmprofile",
+        ),
+        "config.unfilled": Rule(
+            "warning",
+            "A template in the config has a variable that is not known, so its key was left out of the judgement.",
+            "give it with --var NAME=VALUE",
+            "mdmprofile",
+        ),
+        "chain.incomplete": Rule(
+            "error",
+            "An issuer is missing, so a device cannot follow the chain to a root.",
+            "add the missing certificate to trust.certificates",
+            _DISTRIBUTE,
+        ),
+        "chain.leaf-in-trust": Rule(
+            "error",
+            "A certificate that is not a CA is among the trust certificates.",
+            "take it out of trust.certificates; the server's own belongs in trust.server_certificate",
+            _DISTRIBUTE,
+        ),
+        "chain.bad-signature": Rule(
+            "error",
+            "A certificate names an issuer that did not sign it.",
+            "the issuer was probably renewed with a new key; use the certificate that really signed",
+            f"{_RFC5280}#section-6.1.3",
+        ),
+        "chain.path-length": Rule(
+            "error",
+            "A CA has more CAs below it than its pathLenConstraint allows.",
+            "have the CA reissued with a larger pathLenConstraint, or drop a level",
+            f"{_RFC5280}#section-4.2.1.9",
+        ),
+        "chain.key-usage": Rule(
+            "error",
+            "A CA has a keyUsage without keyCertSign, so what it issued is not trusted.",
+            "have the CA reissued with keyCertSign",
+            f"{_RFC5280}#section-4.2.1.3",
+        ),
+        "chain.weak-signature": Rule(
+            "warning",
+            "An intermediate is signed with SHA-1 or older, which Apple's devices refuse for TLS.",
+            "have it reissued with SHA-256",
+            "https://support.apple.com/103769",
+        ),
+        "chain.duplicate": Rule(
+            "info", "A certificate was given more than once; it is embedded once.", "remove the copy", "mdmprofile"
+        ),
+        "chain.unrelated": Rule(
+            "warning",
+            "A CA certificate is on no path from the server's certificate.",
+            "remove it, unless it is the next CA of a planned rollover",
+            _MDM,
+        ),
+        "chain.server-unknown": Rule(
+            "info",
+            "No server certificate was given, so nobody checked that the chain leads from it to a root.",
+            "set trust.server_certificate; it is judged, never embedded",
+            _DISTRIBUTE,
+        ),
+        "trust.not-root": Rule(
+            "error", "A trust profile holds something other than a root.", "keep roots only", _SERVICE
+        ),
+        "trust.empty": Rule(
+            "error",
+            "A trust profile would hold no root.",
+            "add the root, or set trust.public where the server certificate is publicly trusted",
+            _SERVICE,
+        ),
+        "trust.url-scheme": Rule("error", "A URL that devices fetch is not https.", "use an https:// URL", _SERVICE),
+        "trust.urls-incomplete": Rule(
+            "error",
+            "MDMServiceConfig has one of enrollment_url and anchor_certs_url without the other.",
+            "set both trust.enrollment_url and trust.anchor_certs_url, or neither",
+            _SERVICE,
+        ),
+        "trust.public-unused": Rule(
+            "info",
+            "With trust.public nothing is embedded and no trust profile is published.",
+            "remove trust.public where the server certificate comes from a private CA",
+            _SERVICE,
+        ),
+        "trust.not-public": Rule(
+            "warning",
+            "trust.public is set, but the server certificate does not lead to a public root.",
+            "remove trust.public and set trust.certificates, or add the served intermediates to server_certificate",
+            _SERVICE,
+        ),
+        "mdm.missing-key": Rule("error", "The MDM payload lacks a required key.", "set it", _MDM),
+        "mdm.topic-prefix": Rule(
+            "error",
+            "The topic does not begin with com.apple.mgmt.",
+            "use the UID of the push certificate's subject; server.push_certificate reads it",
+            _MDM,
+        ),
+        "mdm.topic-mismatch": Rule(
+            "error",
+            "The topic is not the one in the push certificate.",
+            "remove server.topic, or use the push certificate that belongs to it",
+            _MDM,
+        ),
+        "mdm.url-scheme": Rule(
+            "error", "ServerURL or CheckInURL is not https.", "devices refuse anything but an https:// URL", _MDM
+        ),
+        "mdm.access-rights": Rule(
+            "error", "AccessRights is a combination that devices refuse.", "use all (8191) or add the right", _MDM
+        ),
+        "mdm.identity-reference": Rule(
+            "error",
+            "IdentityCertificateUUID names no identity payload of this profile.",
+            "point it at the ACME, SCEP or PKCS#12 payload",
+            _MDM,
+        ),
+        "mdm.pinning-reference": Rule(
+            "error",
+            "A pinning UUID names no certificate payload of this profile.",
+            "embed the pinned certificate",
+            _MDM,
+        ),
+        "mdm.multiple": Rule("error", "The profile has more than one MDM payload.", "keep one", _MDM),
+        "mdm.capabilities": Rule(
+            "error", "ServerCapabilities repeats a value or holds an unknown one.", "fix the list", _MDM
+        ),
+        "mdm.no-per-user-connections": Rule(
+            "warning",
+            "Without per-user-connections Macs and Shared iPads cannot be managed, and it cannot be added later.",
+            "add com.apple.mdm.per-user-connections to ServerCapabilities (server.capabilities in a config)",
+            _MDM,
+        ),
+        "mdm.enrollment-mode": Rule(
+            "warning",
+            "EnrollmentMode and the account keys belong to account-driven enrollment only.",
+            "remove them from a hand-installed or automated enrollment profile",
+            "observed",
+        ),
+        "mdm.removed-key": Rule(
+            "warning",
+            "ManagedAppleID was removed in iOS 18 and macOS 15.",
+            "use account-driven enrollment with AssignedManagedAppleID",
+            _MDM,
+        ),
+        "mdm.sign-message-cost": Rule(
+            "info",
+            "SignMessage adds about 2 KB to every message.",
+            "leave it off unless a proxy hides the client certificate",
+            _MDM,
+        ),
+        "signing.unsigned": Rule(
+            "warning",
+            "No signer is configured, so devices show the profile as not signed.",
+            "set signing.certificate and signing.key",
+            _SIGNING,
+        ),
+        "signing.key-mismatch": Rule(
+            "error",
+            "The signer's key does not belong to its certificate.",
+            "use the key that the certificate was issued for",
+            f"{_RFC5652}#section-5.3",
+        ),
+        "signing.chain-incomplete": Rule(
+            "warning",
+            "The signer's issuers do not lead to a root, so devices may show the profile as unverified.",
+            "add the signer's intermediates to signing.chain",
+            "observed",
+        ),
+        "signing.not-judged": Rule(
+            "info",
+            "The signer's certificate is on a token, or comes from a command, and was not looked at.",
+            "name it with signing.certificate, or check the signed profile",
+            "observed",
+        ),
+        "signature.missing": Rule("error", "The file is not signed.", "sign it with mdmprofile sign", _SIGNING),
+        "signature.invalid": Rule(
+            "error",
+            "The signature does not match the content: it was changed, or the signature is broken.",
+            "do not install it; get the file again from where it was made",
+            f"{_RFC5652}#section-5.6",
+        ),
+        "signature.untrusted": Rule(
+            "error",
+            "The signer does not lead to a trusted certificate.",
+            "give the signer's root with --trust",
+            _SIGNING,
+        ),
+        "signature.trust-not-judged": Rule(
+            "info",
+            "Who signed was checked, not whether to trust them.",
+            "give the roots you trust with --trust",
+            _SIGNING,
+        ),
+        "signature.weak-digest": Rule("error", "The signature uses MD5 or SHA-1.", "sign again with SHA-256", _SIGNING),
+        "encryption.first-enrollment": Rule(
+            "warning",
+            "An encrypted enrollment profile needs a recipient's key that is on the device before it is enrolled.",
+            "use it to replace the profile of devices that have the key; enroll new ones with an unencrypted profile",
+            "observed",
+        ),
+        "encryption.recipient-ca": Rule(
+            "warning",
+            "A profile is encrypted for a CA instead of a device.",
+            "give the certificate whose key is on the device",
+            _TOP,
+        ),
+        "encryption.key-usage": Rule(
+            "warning",
+            "A recipient's keyUsage has no keyEncipherment, so a strict receiver does not decrypt with its key.",
+            "have it reissued with keyEncipherment; for SCEP, set identity.key_usage to 5",
+            f"{_RFC5280}#section-4.2.1.3",
+        ),
+        "encryption.weak-key": Rule(
+            "warning",
+            "A recipient's RSA key is shorter than 2048 bits.",
+            "have it reissued with 2048 bits or more",
+            "https://www.rfc-editor.org/rfc/rfc8017",
+        ),
+        "signature.unusual-algorithm": Rule(
+            "info",
+            "The signature is intact, but RSA-PSS and Ed25519 are not what profiles are signed with.",
+            "sign again with RSA PKCS#1 v1.5 or ECDSA if devices show the profile as unverified",
+            f"{_RFC5652}#section-5.3",
+        ),
+        "push.no-topic": Rule(
+            "error",
+            "The push certificate's subject has no UID, so it names no topic.",
+            "use the certificate from Apple's Push Certificates Portal",
+            _PUSH,
+        ),
+    }
+    | PAYLOAD_RULES
+    | REPLACEMENT_RULES
+)

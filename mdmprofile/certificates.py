@@ -28,6 +28,9 @@ X509_ERRORS = (
 # md2WithRSAEncryption and md4WithRSAEncryption (RFC 3279 section 2.2.1), which no library verifies any more.
 _ANCIENT = ("1.2.840.113549.1.1.2", "1.2.840.113549.1.1.3")
 
+# clientAuth and anyExtendedKeyUsage (RFC 5280 section 4.2.1.12).
+_CLIENT_AUTH = frozenset(("1.3.6.1.5.5.7.3.2", "2.5.29.37.0"))
+
 _LONGEST_NAME = 120
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
@@ -86,6 +89,11 @@ class Certificate:
         names = self.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         text = (str(names[0].value) if names else self.subject) or f"sha256 {self.sha256[:16]}"
         return text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 3]}..."
+
+    @property
+    def has_common_name(self) -> bool:
+        """Whether the subject has a common name."""
+        return bool(self.parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME))
 
     @cached_property
     def not_before(self) -> datetime:
@@ -147,6 +155,23 @@ class Certificate:
         """The extendedKeyUsage OIDs in dotted notation; empty when the extension is absent."""
         usage = self._extension(x509.ExtendedKeyUsage)
         return () if usage is None else tuple(oid.dotted_string for oid in usage)
+
+    @property
+    def may_authenticate_client(self) -> bool:
+        """Whether extendedKeyUsage, where present, lets it authenticate a client (RFC 5280 section 4.2.1.12)."""
+        usages = self.extended_key_usage
+        return not usages or not _CLIENT_AUTH.isdisjoint(usages)
+
+    @cached_property
+    def key_strength(self) -> tuple[str, int]:
+        """``("RSA", 2048)`` or ``("EC", 256)``: the kind of public key and its bits; ``("", 0)`` for any other."""
+        try:
+            key = self.parsed.public_key()
+        except X509_ERRORS:
+            return "", 0
+        if isinstance(key, rsa.RSAPublicKey):
+            return "RSA", key.key_size
+        return ("EC", key.key_size) if isinstance(key, ec.EllipticCurvePublicKey) else ("", 0)
 
     @cached_property
     def subject_key_identifier(self) -> bytes | None:

@@ -32,6 +32,8 @@ _BEGIN, _END, _DASHES = b"-----BEGIN ", b"-----END ", b"-----"
 _CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE")
 _PKCS7_LABELS = (b"PKCS7", b"CMS")
 _SEQUENCE, _OID = 0x30, 0x06
+# The object identifier 1.2.840.113549.1.5.13 in DER; algorithm identifiers stand outside the encryption.
+_PBES2 = bytes.fromhex("06092a864886f70d01050d")
 
 
 def load_certificates(data: bytes, *, source: str = "", password: bytes | None = None) -> tuple[Certificate, ...]:
@@ -66,6 +68,29 @@ def is_pkcs12(data: bytes) -> bool:
     """Whether the bytes begin as a PKCS#12 PFX does: a sequence whose first element is the version 3 (RFC 7292)."""
     start = _inner_start(data)
     return data[:1] == b"0" and data[start : start + 3] == b"\x02\x01\x03"
+
+
+def uses_pbes2(data: bytes) -> bool:
+    """Whether a PKCS#12 is encrypted with PBES2, as OpenSSL 3 does and older Apple releases do not read."""
+    return _PBES2 in data
+
+
+def count_keys(data: bytes) -> int:
+    """How many private keys a PKCS#12 shows without its password; 0 where they are inside the encryption too."""
+    from asn1crypto import pkcs12 as structure  # noqa: PLC0415 - slow to import, for PKCS#12 only
+
+    from mdmprofile.crowd import count_elements  # noqa: PLC0415
+
+    try:
+        count_elements(data)
+        return sum(
+            bag["bag_id"].native in {"pkcs8_shrouded_key_bag", "key_bag"}
+            for part in structure.Pfx.load(data).authenticated_safe
+            if part["content_type"].native == "data"
+            for bag in structure.SafeContents.load(part["content"].native)
+        )
+    except X509_ERRORS:
+        return 0
 
 
 def load_pkcs12(

@@ -18,6 +18,7 @@ from mdmprofile.inventory import evident_role
 from mdmprofile.masking import masked
 from mdmprofile.moments import day
 from mdmprofile.payloads import types
+from mdmprofile.pfx import Budget
 from mdmprofile.profile import Profile
 from mdmprofile.reader import OpenedProfile, payload_certificates
 
@@ -96,8 +97,10 @@ def inspect(
     keys = dict(Profile(plist).entries)
     others = _by_uuid(profile)
     pins = frozenset(pinned_uuids(mdm_of(profile)[1]))
+    budget = Budget()
     found = [
-        _payload(number, path, each, keys[path], others, pins) for number, (path, each) in enumerate(profile.entries, 1)
+        _payload(number, path, each, keys[path], others, pins, budget)
+        for number, (path, each) in enumerate(profile.entries, 1)
     ]
     referring = [(each.number, reference.number) for each in found for reference in each.references]
     payloads = tuple(
@@ -147,6 +150,7 @@ def _payload(
     keys: Mapping[str, Any],
     others: Mapping[str, tuple[int, str]],
     pins: frozenset[str],
+    budget: Budget,
 ) -> ShownPayload:
     kind = payload.get("PayloadType")
     certificates: tuple[ShownCertificate, ...] = ()
@@ -157,7 +161,7 @@ def _payload(
             found = payload_certificates(payload.get("PayloadContent"), source=path)
             certificates = tuple(ShownCertificate(_role(each, pinned=pinned), each) for each in found)
         elif kind == types.PKCS12:
-            certificates, problem = _of_pkcs12(payload, path)
+            certificates, problem = _of_pkcs12(payload, path, budget)
     except MdmprofileError as error:
         problem = error.message
     references = tuple(_references(payload, others))
@@ -169,13 +173,13 @@ def _role(certificate: Certificate, *, pinned: bool) -> str:
     return "pinned" if pinned and role == LEAF else role
 
 
-def _of_pkcs12(payload: Mapping[str, Any], path: str) -> tuple[tuple[ShownCertificate, ...], str]:
+def _of_pkcs12(payload: Mapping[str, Any], path: str, budget: Budget) -> tuple[tuple[ShownCertificate, ...], str]:
     content, password = payload.get("PayloadContent"), payload.get("Password")
     if not isinstance(content, bytes):
         return (), "it holds no data"
     if not isinstance(password, str):
         return (), "it carries no password, so only the device's user can open it"
-    identity = load_pkcs12(content, source=path, password=password.encode("utf-8", "replace"))
+    identity = load_pkcs12(content, source=path, password=password.encode("utf-8", "replace"), budget=budget)
     others = (ShownCertificate(evident_role(each), each) for each in identity.chain)
     return (ShownCertificate("identity", identity.certificate), *others), ""
 

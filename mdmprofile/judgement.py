@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from cryptography.x509.oid import ExtendedKeyUsageOID
-
 from mdmprofile.chain import IssuerGraph, server_leaves
 from mdmprofile.config import ProfileSettings, ServerSettings, TrustSettings
 from mdmprofile.config_identity import IdentitySettings, Pkcs12Settings
+from mdmprofile.containers import uses_pbes2
 from mdmprofile.findings import Finding, finding
 from mdmprofile.materials import Materials
 from mdmprofile.moments import day, shift
-
-_CLIENT_AUTH = {
-    ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string,
-    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE.dotted_string,
-}
-
-# The object identifier 1.2.840.113549.1.5.13 in DER; algorithm identifiers stand outside the encryption.
-_PBES2 = bytes.fromhex("06092a864886f70d01050d")
 
 
 def judge_topic(server: ServerSettings, materials: Materials) -> Iterable[Finding]:
@@ -48,14 +39,13 @@ def judge_identity(identity: IdentitySettings, materials: Materials) -> Iterable
             f"every device that installs this profile gets the same identity {certificate.name}",
             where="identity.file",
         )
-    usages = certificate.extended_key_usage
-    if usages and _CLIENT_AUTH.isdisjoint(usages):
+    if not certificate.may_authenticate_client:
         yield finding(
             "identity.no-client-auth",
             f"{certificate.name} may not authenticate a client",
             where="identity.file",
         )
-    if _PBES2 in materials.pkcs12.data:
+    if uses_pbes2(materials.pkcs12.data):
         yield finding(
             "pkcs12.encryption",
             "the PKCS#12 is encrypted with PBES2, which macOS 12 and 13 and the iOS of their time did not import",

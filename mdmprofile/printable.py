@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 _SHOWN = 120
+_KEY = 60
 
 
 def shown(value: object) -> str:
@@ -12,6 +13,12 @@ def shown(value: object) -> str:
     if not isinstance(value, str):
         return f"of type {type(value).__name__}"
     return repr(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!r}..."
+
+
+def shortened(name: object) -> str:
+    """A key of somebody else's dictionary as a path shows it: keys can be of any length, in binary ones of any type."""
+    text = str(name) if isinstance(name, str | int) else type(name).__name__
+    return text if len(text) <= _KEY else f"{text[:_KEY]}..."
 
 
 def printable(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import plistlib
 import re
 from collections.abc import Callable
@@ -18,146 +17,29 @@ from mdmprofile.findings import Finding, Severity, by_severity, finding, has_err
 from mdmprofile.profile import Profile, parse
 from mdmprofile.rules import judge, judge_enrollment, judge_trust_profile
 from mdmprofile.urls import has_scheme
-from pki import TOPIC
+from profiles import (
+    MDM_UUID,
+    ROOT_UUID,
+    SCEP_UUID,
+    Change,
+    Plist,
+    acme,
+    both,
+    drop,
+    enrollment,
+    insert,
+    mdm,
+    move,
+    payload,
+    put,
+    root,
+    scep,
+    trust,
+)
 
-Plist = dict[str, Any]
-Change = Callable[[Plist], object]
-
-ROOT_UUID = "00000000-0000-4000-8000-000000000001"
-SCEP_UUID = "00000000-0000-4000-8000-000000000002"
-MDM_UUID = "00000000-0000-4000-8000-000000000003"
 INFO, WARNING, ERROR = Severity.INFO, Severity.WARNING, Severity.ERROR
 
 examples = settings(derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def payload(kind: str, uuid: str, **keys: Any) -> Plist:
-    """A payload with its common keys; the identifier follows from type and UUID."""
-    common = {"PayloadType": kind, "PayloadVersion": 1, "PayloadUUID": uuid}
-    return common | {"PayloadIdentifier": f"com.example.{kind}.{uuid[-4:]}"} | keys
-
-
-def scep(uuid: str = SCEP_UUID) -> Plist:
-    """A SCEP payload that no rule finds fault with."""
-    inner = {
-        "URL": "https://scep.example.com/scep",
-        "Keysize": 2048,
-        "Key Type": "RSA",
-        "Key Usage": 5,
-        "Subject": [[["O", "Example Inc."]], [["CN", "device"]]],
-        "Retries": 3,
-        "RetryDelay": 10,
-        "CAFingerprint": bytes(20),
-    }
-    return payload("com.apple.security.scep", uuid, PayloadContent=inner)
-
-
-def acme(uuid: str = SCEP_UUID) -> Plist:
-    """An ACME payload that no rule finds fault with."""
-    return payload(
-        "com.apple.security.acme",
-        uuid,
-        DirectoryURL="https://acme.example.com/directory",
-        ClientIdentifier="once-only",
-        KeyType="ECSECPrimeRandom",
-        KeySize=384,
-        HardwareBound=True,
-        Attest=False,
-        Subject=[[["CN", "device"]]],
-        UsageFlags=5,
-        ExtendedKeyUsage=["1.3.6.1.5.5.7.3.2"],
-    )
-
-
-def mdm() -> Plist:
-    """An MDM payload that refers to the root and the identity."""
-    return payload(
-        "com.apple.mdm",
-        MDM_UUID,
-        IdentityCertificateUUID=SCEP_UUID,
-        Topic=TOPIC,
-        ServerURL="https://mdm.example.com:8443/mdm?tenant=1",
-        CheckInURL="https://mdm.example.com/checkin",
-        AccessRights=8191,
-        ServerCapabilities=["com.apple.mdm.per-user-connections", "com.apple.mdm.token"],
-        ServerURLPinningCertificateUUIDs=[ROOT_UUID],
-        CheckInURLPinningCertificateUUIDs=[ROOT_UUID],
-        SignMessage=False,
-    )
-
-
-def root(uuid: str = ROOT_UUID) -> Plist:
-    """A root payload; no rule reads its certificate."""
-    return payload("com.apple.security.root", uuid, PayloadContent=b"\x30\x00")
-
-
-def enrollment(identity: Callable[[], Plist] = scep) -> Plist:
-    """An enrollment profile that no rule finds fault with: root, identity, MDM."""
-    return {
-        "PayloadType": "Configuration",
-        "PayloadVersion": 1,
-        "PayloadIdentifier": "com.example.mdm",
-        "PayloadUUID": "00000000-0000-4000-8000-000000000000",
-        "PayloadScope": "System",
-        "TargetDeviceType": 5,
-        "PayloadContent": [root(), identity(), mdm()],
-    }
-
-
-def trust() -> Plist:
-    """A trust profile that no rule finds fault with."""
-    return enrollment() | {"PayloadContent": [root()]}
-
-
-def at(plist: Plist, path: str) -> tuple[Any, Any]:
-    """The container and the last key of a path such as ``PayloadContent[2].Topic``."""
-    *outer, last = [
-        int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)(?=[.\[]|$)|\[(\d+)\]", path)
-    ]
-    inner: Any = plist
-    for each in outer:
-        inner = inner[each]
-    return inner, last
-
-
-def put(path: str, value: Any) -> Change:
-    """A change that sets one key."""
-
-    def change(plist: Plist) -> None:
-        inner, last = at(plist, path)
-        inner[last] = value
-
-    return change
-
-
-def drop(path: str) -> Change:
-    """A change that removes one key."""
-
-    def change(plist: Plist) -> None:
-        inner, last = at(plist, path)
-        del inner[last]
-
-    return change
-
-
-def both(*changes: Change) -> Change:
-    """Several changes, one after the other."""
-
-    def change(plist: Plist) -> None:
-        for each in changes:
-            each(plist)
-
-    return change
-
-
-def insert(index: int, entry: Any) -> Change:
-    """A change that puts a payload at a place."""
-    return lambda plist: plist["PayloadContent"].insert(index, copy.deepcopy(entry))
-
-
-def move(start: int, end: int) -> Change:
-    """A change that moves a payload to another place."""
-    return lambda plist: plist["PayloadContent"].insert(end, plist["PayloadContent"].pop(start))
 
 
 def judged(plist: Plist, change: Change, judge_all: Callable[[Profile], tuple[Finding, ...]]) -> tuple[Finding, ...]:
@@ -835,13 +717,13 @@ def test_a_promised_rule_has_its_promised_severity(rule: str, severity: str) -> 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_says_what_to_do_and_where_it_is_written(rule: str) -> None:
-    """An id of area and name, a sentence, an advice, and a source: a URL, or that it was observed."""
+    """An id of area and name, a sentence, an advice, and a source: a URL, that it was observed, or that it is ours."""
     entry = RULES[rule]
     assert re.fullmatch(r"[a-z0-9]+\.[a-z0-9-]+", rule)
     assert entry.severity in {"info", "warning", "error"}
     assert entry.about.endswith(".")
     assert entry.hint
-    assert entry.source == "observed" or entry.source.startswith("https://")
+    assert entry.source in {"observed", "mdmprofile"} or entry.source.startswith("https://")
 
 
 def test_a_finding_takes_severity_hint_and_source_from_the_catalogue() -> None:

@@ -576,7 +576,7 @@ def test_pipe_carries_the_profile_alone(desk: Desk) -> None:
     assert done.returncode == 0, done.stderr
     assert verify(done.stdout).content == XML
     assert b"signed by Profile Signer" in done.stderr
-    assert b"[signing.chain-incomplete]" in done.stderr
+    assert b"[signing.chain-incomplete, observed]" in done.stderr
     done = piped("unsign", "-", "-o", "-", data=done.stdout)
     assert (done.returncode, done.stdout) == (0, XML)
     assert b"wrote -" in done.stderr

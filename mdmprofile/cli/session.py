@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -43,10 +44,11 @@ class Session(NamedTuple):
         shown = self._shown(view)
         if self.quiet and not view.errors and not any(each.severity.rank for each in view.findings):
             return self.exit_code(view)
-        if self.report_format == "json":
-            from mdmprofile.reports.json import render  # noqa: PLC0415 - one format a run
-
-            write_one(output or STDOUT, (render(view) + "\n").encode("utf-8", "backslashreplace"))
+        if self.report_format != "text":
+            # One format a run, so one module: reports/json.py, reports/sarif.py and so on.
+            render = importlib.import_module(f"mdmprofile.reports.{self.report_format}").render
+            report = render(view)
+            write_one(output or STDOUT, (report + "\n" if report else "").encode("utf-8", "backslashreplace"))
         elif output is not None:
             from mdmprofile.reports.plain import render as render_plain  # noqa: PLC0415
 

@@ -28,8 +28,19 @@ class Section(NamedTuple):
     style: str = "bold"
 
 
+class FileReport(NamedTuple):
+    """What was found in one of several files; the findings' places are inside the file."""
+
+    source: str
+    findings: Sequence[Finding] = ()
+    errors: Sequence[MdmprofileError] = ()
+
+
 class View(NamedTuple):
-    """One command's result: what it looked at, what it found, and what it made."""
+    """One command's result: what it looked at, what it found, and what it made.
+
+    ``by_file`` says it again file by file, for the formats that keep files apart.
+    """
 
     now: datetime
     findings: Sequence[Finding] = ()
@@ -41,6 +52,7 @@ class View(NamedTuple):
     errors: Sequence[MdmprofileError] = ()
     extra: Mapping[str, Any] = MappingProxyType({})
     sections: Sequence[Section] = ()
+    by_file: Sequence[FileReport] = ()
 
 
 def as_dict(view: View) -> dict[str, Any]:

@@ -34,7 +34,12 @@ def finding_line(found: Finding) -> str:
     """Severity, place, message, what to do and the rule, on one line that grep and log files keep whole."""
     place = f"{printable(found.where)}: " if found.where else ""
     hint = f" ({printable(found.hint)})" if found.hint and found.severity.rank else ""
-    return f"{found.severity.value}: {place}{printable(found.message)}{hint} [{found.rule}]"
+    return f"{found.severity.value}: {place}{printable(found.message)}{hint} [{rule_label(found)}]"
+
+
+def rule_label(found: Finding) -> str:
+    """The rule's id; a rule that only rests on what people saw devices do says so."""
+    return f"{found.rule}, observed" if found.source == "observed" else found.rule
 
 
 def plan_line(plan: Plan) -> str:

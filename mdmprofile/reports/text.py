@@ -15,7 +15,7 @@ from mdmprofile.moments import day
 from mdmprofile.plan import days_left
 from mdmprofile.printable import printable
 from mdmprofile.reports.model import Section, View
-from mdmprofile.reports.plain import bar_labels, plan_line
+from mdmprofile.reports.plain import bar_labels, plan_line, rule_label
 from mdmprofile.reports.timeline import Bar, lay_out
 
 _COLOURS = {"expired": "red", "early": "yellow", "good": "green"}
@@ -131,7 +131,7 @@ def _finding(found: Finding) -> Text:
         "  ",
         place,
         printable(found.message),
-        (f"  {found.rule}", "dim"),
+        (f"  {rule_label(found)}", "dim"),
     )
     if found.hint and found.severity.rank:
         text.append(f"\n   → {printable(found.hint)}", style="dim")

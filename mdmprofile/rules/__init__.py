@@ -1,30 +1,28 @@
-"""What a device refuses or punishes: one small function a rule, over the property list as a device gets it."""
+"""What a device refuses or punishes: one small registered function a rule, over the profile as a device gets it.
+
+Imported here is what judges a property list alone, for profiles that are being built; ``lint`` has the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from mdmprofile.findings import Finding
 from mdmprofile.profile import Profile
-from mdmprofile.rules import identity, mdm, structure, trust
 
-Rule = Callable[[Profile], Iterable[Finding]]
+# Imported because that registers their rules.
+from mdmprofile.rules import identity, mdm, structure, trust  # noqa: F401
+from mdmprofile.rules.registry import ENROLLMENT, EVERY, TRUST, apply
 
 
 def judge(profile: Profile) -> tuple[Finding, ...]:
-    """Every rule on any profile."""
-    return _apply(profile, (*structure.RULES, *mdm.RULES, *identity.RULES))
+    """Every rule of the property list on any profile."""
+    return apply(profile, EVERY)
 
 
 def judge_enrollment(profile: Profile) -> tuple[Finding, ...]:
-    """Every rule, and what only an enrollment profile must hold."""
-    return _apply(profile, (*structure.RULES, *mdm.RULES, *identity.RULES, *mdm.ENROLLMENT_RULES))
+    """Every rule of the property list, and what only an enrollment profile must hold."""
+    return apply(profile, EVERY, ENROLLMENT)
 
 
 def judge_trust_profile(profile: Profile) -> tuple[Finding, ...]:
-    """Every rule, and what only a trust profile must hold."""
-    return _apply(profile, (*structure.RULES, *trust.RULES))
-
-
-def _apply(profile: Profile, rules: Iterable[Rule]) -> tuple[Finding, ...]:
-    return tuple(found for rule in rules for found in rule(profile))
+    """Every rule of the property list, and what only a trust profile must hold."""
+    return apply(profile, EVERY, TRUST)

@@ -12,14 +12,20 @@ from typing import Any
 from mdmprofile.findings import Finding, finding
 from mdmprofile.payloads import types
 from mdmprofile.payloads.names import check_type
-from mdmprofile.printable import shown
+from mdmprofile.printable import shortened, shown
 from mdmprofile.profile import Profile
+from mdmprofile.rules.registry import rule
 from mdmprofile.urls import has_scheme
 
 _EC, _RSA = "ECSECPrimeRandom", "RSA"
-_MISSPELT = {"KeyType": "Key Type", "KeyUsage": "Key Usage", "KeySize": "Keysize"}
+SCEP_KEYS = (
+    "URL", "Name", "Subject", "Challenge", "Keysize", "Key Type", "Key Usage", "CAFingerprint", "Retries", "RetryDelay",
+    "SubjectAltName", "KeyIsExtractable", "AllowAllAppsAccess",
+)  # fmt: skip
+_NAME_KINDS = ("rfc822Name", "dNSName", "uniformResourceIdentifier")
 _SCEP_SIZES = (1024, 2048, 4096)
 _MAX_COMMON_NAME = 64
+_MAX_NAMES = 100
 _ACME_CURVES = (192, 256, 384, 521)
 _BOUND_CURVES = (256, 384)
 _USAGES = (0, 1, 4, 5)
@@ -40,6 +46,7 @@ def _scep(profile: Profile) -> Iterable[tuple[str, Mapping[str, Any]]]:
             yield f"{path}.PayloadContent", inner
 
 
+@rule("profile.missing-key")
 def scep_content(profile: Profile) -> Iterable[Finding]:
     """SCEP's keys sit in the payload's own PayloadContent dictionary."""
     for path, each in profile.of_type(types.SCEP):
@@ -51,6 +58,7 @@ def scep_content(profile: Profile) -> Iterable[Finding]:
             )
 
 
+@rule("scep.url", "scep.no-fingerprint")
 def scep_url(profile: Profile) -> Iterable[Finding]:
     """An http or https URL; http only with the CA's fingerprint."""
     for path, scep in _scep(profile):
@@ -60,18 +68,34 @@ def scep_url(profile: Profile) -> Iterable[Finding]:
             yield finding("scep.no-fingerprint", "SCEP over http without CAFingerprint", where=f"{path}.URL")
 
 
+@rule("scep.misspelt-key")
 def scep_misspelt(profile: Profile) -> Iterable[Finding]:
     """Key names that are common in the wild and ignored by devices."""
     for path, scep in _scep(profile):
-        for wrong, right in _MISSPELT.items():
-            if wrong in scep:
+        for wrong in scep:
+            right = misspelt_scep_key(wrong)
+            if right:
                 yield finding(
                     "scep.misspelt-key",
                     f"{wrong} is ignored by devices; the key is called {right!r}",
-                    where=f"{path}.{wrong}",
+                    where=f"{path}.{shortened(wrong)}",
                 )
 
 
+def misspelt_scep_key(name: object) -> str:
+    """The SCEP key that differs from ``name`` only in case, spaces, hyphens and underscores; empty when none does."""
+    return "" if name in SCEP_KEYS else _BY_LETTERS.get(_letters(name) if isinstance(name, str) else "", "")
+
+
+def _letters(name: str) -> str:
+    return name[:_MAX_COMMON_NAME].casefold().translate(_NO_LETTERS)
+
+
+_NO_LETTERS = {ord(each): None for each in " -_"}
+_BY_LETTERS = {_letters(each): each for each in SCEP_KEYS}
+
+
+@rule("scep.weak-key")
 def scep_weak_key(profile: Profile) -> Iterable[Finding]:
     """Devices make 1024-bit keys when Keysize is absent."""
     for path, scep in _scep(profile):
@@ -80,6 +104,7 @@ def scep_weak_key(profile: Profile) -> Iterable[Finding]:
             yield finding("scep.weak-key", f"Keysize {state}", where=f"{path}.Keysize")
 
 
+@rule("scep.value", "scep.common-name")
 def scep_values(profile: Profile) -> Iterable[Finding]:
     """Key size, type, usage, retries and fingerprint have the values that Apple allows."""
     for path, scep in _scep(profile):
@@ -97,8 +122,10 @@ def scep_values(profile: Profile) -> Iterable[Finding]:
                 given = value if _number(value) else shown(value)
                 yield finding("scep.value", f"{name} is {given}, and must be {allowed}", where=f"{path}.{name}")
         yield from _subject(scep, path, "scep.value")
+        yield from _alternative_names(scep, path, "scep.value")
 
 
+@rule("acme.value", "acme.url-scheme", "scep.common-name")
 def acme_values(profile: Profile) -> Iterable[Finding]:
     """Required keys, their types, and https for the directory."""
     for path, acme in profile.of_type(types.ACME):
@@ -121,8 +148,10 @@ def acme_values(profile: Profile) -> Iterable[Finding]:
                     "acme.value", f"{shown(oid)} is not a dotted OID", where=f"{path}.ExtendedKeyUsage[{index}]"
                 )
         yield from _subject(acme, path, "acme.value")
+        yield from _alternative_names(acme, path, "acme.value")
 
 
+@rule("acme.key")
 def acme_key(profile: Profile) -> Iterable[Finding]:
     """Which keys a device can make, and which of them in its Secure Enclave."""
     for path, acme in profile.of_type(types.ACME):
@@ -152,7 +181,12 @@ def _key_problem(kind: str, size: int, bound: bool) -> str:
 
 def _subject(payload: Mapping[str, Any], path: str, rule: str) -> Iterable[Finding]:
     where = f"{path}.Subject"
-    pairs = [pair for relative in _list(payload.get("Subject", [])) for pair in _list(relative)]
+    relatives = _list(payload.get("Subject", []))
+    # A binary property list can hold one array many times over in itself.
+    if sum(len(_list(each)) for each in relatives) > _MAX_NAMES:
+        yield finding(rule, f"Subject has more than {_MAX_NAMES} names", where=where)
+        return
+    pairs = [pair for relative in relatives for pair in _list(relative)]
     if any(not isinstance(pair, list) or [type(each) for each in pair] != [str, str] for pair in pairs):
         yield finding(rule, "Subject is no array of arrays of pairs of text", where=where)
         return
@@ -163,6 +197,20 @@ def _subject(payload: Mapping[str, Any], path: str, rule: str) -> Iterable[Findi
             yield finding(rule, str(error), where=where)
         if name.upper() in {"CN", "2.5.4.3"} and len(value.encode("utf-8", "replace")) > _MAX_COMMON_NAME:
             yield finding("scep.common-name", "the common name is longer than 64 bytes", where=where)
+
+
+def _alternative_names(payload: Mapping[str, Any], path: str, rule: str) -> Iterable[Finding]:
+    """SubjectAltName holds texts or arrays of them; the NT principal name is one text."""
+    names = payload.get("SubjectAltName", {})
+    where = f"{path}.SubjectAltName"
+    if not isinstance(names, Mapping):
+        yield finding(rule, "SubjectAltName is no dictionary", where=where)
+        return
+    for kind in _NAME_KINDS:
+        if not all(isinstance(each, str) for each in _list(names.get(kind, ""))):
+            yield finding(rule, f"{kind} is neither text nor an array of texts", where=f"{where}.{kind}")
+    if not isinstance(names.get("ntPrincipalName", ""), str):
+        yield finding(rule, "ntPrincipalName is not one text", where=f"{where}.ntPrincipalName")
 
 
 def _list(value: object) -> list[Any]:
@@ -180,6 +228,3 @@ def _fingerprint(value: object) -> bool:
 def _dotted(text: str) -> bool:
     parts = text.split(".")
     return len(parts) > 1 and all(each.isascii() and each.isdigit() for each in parts)
-
-
-RULES = (scep_content, scep_url, scep_misspelt, scep_weak_key, scep_values, acme_values, acme_key)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mdmprofile.findings import Finding, finding
+from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.payloads import types
 from mdmprofile.payloads.mdm import ALL_RIGHTS, CAPABILITIES, TOPIC_PREFIX, AccessRights
 from mdmprofile.printable import shown
 from mdmprofile.profile import Profile
+from mdmprofile.rules.registry import ENROLLMENT, rule
 from mdmprofile.urls import has_scheme
 
 _REQUIRED = ("IdentityCertificateUUID", "Topic", "ServerURL")
@@ -20,6 +21,7 @@ _ACCOUNT_DRIVEN = ("EnrollmentMode", "AssignedManagedAppleID", "RequiredAppIDFor
 _PER_USER = CAPABILITIES["per-user-connections"]
 
 
+@rule("mdm.missing-key")
 def required_keys(profile: Profile) -> Iterable[Finding]:
     """Identity, topic and server are required."""
     for path, each in profile.of_type(types.MDM):
@@ -28,6 +30,7 @@ def required_keys(profile: Profile) -> Iterable[Finding]:
                 yield finding("mdm.missing-key", f"{name} is missing or empty", where=f"{path}.{name}")
 
 
+@rule("mdm.topic-prefix")
 def topic_prefix(profile: Profile) -> Iterable[Finding]:
     """The topic begins with com.apple.mgmt.; devices answer 12022 otherwise."""
     for path, each in profile.of_type(types.MDM):
@@ -37,6 +40,7 @@ def topic_prefix(profile: Profile) -> Iterable[Finding]:
             yield finding("mdm.topic-prefix", message, where=f"{path}.Topic")
 
 
+@rule("mdm.url-scheme")
 def url_scheme(profile: Profile) -> Iterable[Finding]:
     """ServerURL and CheckInURL are https; devices answer 12034 otherwise."""
     for path, each in profile.of_type(types.MDM):
@@ -48,6 +52,7 @@ def url_scheme(profile: Profile) -> Iterable[Finding]:
                 yield finding("mdm.url-scheme", message, where=f"{path}.{name}")
 
 
+@rule("mdm.access-rights")
 def access_rights(profile: Profile) -> Iterable[Finding]:
     """Rights are known bits, not 0, and 2 needs 1 as 128 needs 64; devices answer 12000 otherwise."""
     for path, each in profile.of_type(types.MDM):
@@ -74,6 +79,7 @@ def _rights_problem(rights: object) -> str:
     return ""
 
 
+@rule("mdm.identity-reference")
 def identity_reference(profile: Profile) -> Iterable[Finding]:
     """IdentityCertificateUUID is the UUID of an identity payload of this profile."""
     identities = _uuids(profile, types.IDENTITIES)
@@ -84,6 +90,7 @@ def identity_reference(profile: Profile) -> Iterable[Finding]:
             yield finding("mdm.identity-reference", message, where=f"{path}.IdentityCertificateUUID")
 
 
+@rule("mdm.pinning-reference")
 def pinning_reference(profile: Profile) -> Iterable[Finding]:
     """Pinning UUIDs are certificate payloads of this profile."""
     certificates = _uuids(profile, types.CERTIFICATES)
@@ -102,12 +109,14 @@ def _uuids(profile: Profile, kinds: tuple[str, ...]) -> list[str]:
     return [uuid for uuid in found if isinstance(uuid, str)]
 
 
+@rule("mdm.multiple")
 def multiple(profile: Profile) -> Iterable[Finding]:
     """One MDM payload a profile."""
     for path, _ in profile.of_type(types.MDM)[1:]:
         yield finding("mdm.multiple", "the profile has more than one MDM payload", where=path)
 
 
+@rule("mdm.capabilities", "mdm.no-per-user-connections")
 def capabilities(profile: Profile) -> Iterable[Finding]:
     """Capabilities are known and unique; without per-user-connections no Mac can be managed."""
     for path, each in profile.of_type(types.MDM):
@@ -124,6 +133,7 @@ def capabilities(profile: Profile) -> Iterable[Finding]:
             yield finding("mdm.no-per-user-connections", f"{_PER_USER} is not among them", where=where)
 
 
+@rule("mdm.sign-message-cost")
 def sign_message_cost(profile: Profile) -> Iterable[Finding]:
     """SignMessage costs 2 KB a message."""
     for path, each in profile.of_type(types.MDM):
@@ -132,44 +142,33 @@ def sign_message_cost(profile: Profile) -> Iterable[Finding]:
             yield finding("mdm.sign-message-cost", message, where=f"{path}.SignMessage")
 
 
+@rule("mdm.enrollment-mode", "mdm.removed-key", "profile.value")
 def account_driven(profile: Profile) -> Iterable[Finding]:
     """Keys that only account-driven enrollment knows; elsewhere devices refuse EnrollmentMode with 4022."""
     for path, each in profile.of_type(types.MDM):
+        # Together they are what a server answers an account-driven enrollment with.
+        severity = Severity.INFO if {"EnrollmentMode", "AssignedManagedAppleID"} <= set(each) else None
         for name in _ACCOUNT_DRIVEN:
             if name in each:
                 message = f"{name} belongs to account-driven enrollment only"
-                yield finding("mdm.enrollment-mode", message, where=f"{path}.{name}")
+                yield finding("mdm.enrollment-mode", message, where=f"{path}.{name}", severity=severity)
         if each.get("EnrollmentMode", "BYOD") not in ("BYOD", "ADDE"):
             yield finding("profile.value", "EnrollmentMode is neither BYOD nor ADDE", where=f"{path}.EnrollmentMode")
         if "ManagedAppleID" in each:
             yield finding("mdm.removed-key", "ManagedAppleID is no longer read", where=f"{path}.ManagedAppleID")
 
 
+@rule("profile.user-scope")
 def user_scope(profile: Profile) -> Iterable[Finding]:
     """User scope makes the installing user of a Mac a managed one."""
     if profile.of_type(types.MDM) and profile.plist.get("PayloadScope") == "User":
         yield finding("profile.user-scope", "an enrollment profile is in User scope", where="PayloadScope")
 
 
+@rule("mdm.missing-key", "identity.missing", on=ENROLLMENT)
 def holds_mdm_and_identity(profile: Profile) -> Iterable[Finding]:
     """An enrollment profile has an MDM payload and an identity."""
     if not profile.of_type(types.MDM):
         yield finding("mdm.missing-key", "the profile has no MDM payload", where="PayloadContent")
     if not profile.of_type(*types.IDENTITIES):
         yield finding("identity.missing", "the profile has no identity payload", where="PayloadContent")
-
-
-RULES = (
-    required_keys,
-    topic_prefix,
-    url_scheme,
-    access_rights,
-    identity_reference,
-    pinning_reference,
-    multiple,
-    capabilities,
-    sign_message_cost,
-    account_driven,
-    user_scope,
-)
-ENROLLMENT_RULES = (holds_mdm_and_identity,)

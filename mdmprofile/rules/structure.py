@@ -6,17 +6,21 @@ https://developer.apple.com/documentation/devicemanagement/commonpayloadkeys
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mdmprofile.findings import Finding, finding
+from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.payloads import types
 from mdmprofile.printable import shown
 from mdmprofile.profile import TARGETS, Profile
+from mdmprofile.rules.registry import rule
 
+_UUID = re.compile(r"[0-9A-Za-z]{8}(-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}")
 _REQUIRED = ("PayloadType", "PayloadIdentifier", "PayloadUUID", "PayloadVersion")
 
 
+@rule("profile.missing-key", "profile.value")
 def required_keys(profile: Profile) -> Iterable[Finding]:
     """Type, identifier, UUID and version 1, at the top and in every payload."""
     for path, each in _everything(profile):
@@ -30,6 +34,7 @@ def required_keys(profile: Profile) -> Iterable[Finding]:
                 yield finding("profile.value", "PayloadVersion is not 1", where=_at(path, name))
 
 
+@rule("profile.missing-key", "profile.value")
 def payload_list(profile: Profile) -> Iterable[Finding]:
     """The payloads are an array of dictionaries; only an encrypted profile has none."""
     content = profile.plist.get("PayloadContent")
@@ -42,6 +47,7 @@ def payload_list(profile: Profile) -> Iterable[Finding]:
             yield finding("profile.value", "a payload is no dictionary", where=f"PayloadContent[{index}]")
 
 
+@rule("profile.value")
 def top_level_values(profile: Profile) -> Iterable[Finding]:
     """The top-level keys that allow only some values."""
     top = profile.plist
@@ -54,16 +60,31 @@ def top_level_values(profile: Profile) -> Iterable[Finding]:
         yield finding("profile.value", "TargetDeviceType is not between 0 and 6", where="TargetDeviceType")
 
 
+@rule("profile.uuid-format")
+def uuid_format(profile: Profile) -> Iterable[Finding]:
+    """UUIDs are 8-4-4-4-12; the schema demands it of the one that names the identity."""
+    for path, each in _everything(profile):
+        for name in ("PayloadUUID", "IdentityCertificateUUID"):
+            value = each.get(name)
+            if isinstance(value, str) and value and _UUID.fullmatch(value) is None:
+                severity = None if name == "PayloadUUID" else Severity.ERROR
+                message = f"{name} {shown(value)} is not of the form 8-4-4-4-12"
+                yield finding("profile.uuid-format", message, where=_at(path, name), severity=severity)
+
+
+@rule("profile.duplicate-uuid")
 def unique_uuids(profile: Profile) -> Iterable[Finding]:
     """No UUID twice; devices refuse such a profile since iOS 15 and macOS 12.0.1."""
     yield from _unique(profile, "PayloadUUID", "profile.duplicate-uuid")
 
 
+@rule("profile.duplicate-identifier")
 def unique_identifiers(profile: Profile) -> Iterable[Finding]:
     """No identifier twice; devices refuse such a profile since iOS 15 and macOS 12.0.1."""
     yield from _unique(profile, "PayloadIdentifier", "profile.duplicate-identifier")
 
 
+@rule("profile.payload-order")
 def payload_order(profile: Profile) -> Iterable[Finding]:
     """Certificates and the identity come before the MDM payload, because payloads install in order."""
     seen = False
@@ -92,6 +113,3 @@ def _everything(profile: Profile) -> Iterable[tuple[str, Mapping[str, Any]]]:
 
 def _at(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
-
-
-RULES = (required_keys, payload_list, top_level_values, unique_uuids, unique_identifiers, payload_order)
