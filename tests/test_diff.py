@@ -193,7 +193,7 @@ def test_root_that_leaves_and_what_proves_it_harmless(tmp_path: Path, mdmprofile
     words = ("diff", write(tmp_path, "old", OLD), write(tmp_path, "new", new))
     outcome = mdmprofile(*words, "--at", "2031-03-01", at=None)
     assert outcome.code == 1
-    assert "[replacement.ca-rollover]" in outcome.out
+    assert "[replacement.ca-rollover, observed]" in outcome.out
     for name, issuer, code in (("moved", following, 0), ("still", ROOT_CA, 1)):
         (tmp_path / name).write_bytes(server_leaf(issuer).pem)
         assert mdmprofile(*words, "--at", "2031-03-01", "--server-certificate", tmp_path / name, at=None).code == code

@@ -675,7 +675,8 @@ def test_flag_encrypts_without_a_table_and_a_replacement_is_no_first_enrollment(
     assert mdmprofile("build", "-c", site.config, "-o", tmp_path / "old").code == 0
     outcome = mdmprofile(*words, "-o", tmp_path / "new", "--replaces", tmp_path / "old" / "enroll.mobileconfig")
     assert [(each["rule"], each["severity"]) for each in outcome.json["findings"]] == [
-        ("encryption.first-enrollment", "info")
+        ("encryption.first-enrollment", "info"),
+        ("replacement.new-identity", "info"),
     ]
     assert open_profile((tmp_path / "new" / "enroll.mobileconfig").read_bytes()).encrypted
 

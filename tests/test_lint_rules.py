@@ -137,12 +137,15 @@ def test_one_rule_does_not_fill_the_report() -> None:
 
 def test_subject_that_holds_itself_many_times_is_refused_before_it_is_read() -> None:
     """A few kilobytes of a binary property list can stand for a subject of billions of names."""
-    subject = [[["CN", "device"]] * 5_000] * 5_000
+    subject = [[["CN", "device"]] * 100] * 200
     plist = good()
     plist["PayloadContent"][2]["PayloadContent"]["Subject"] = subject
     data = plistlib.dumps(plist, fmt=plistlib.FMT_BINARY)
     found = [each for each in lint(data, now=NOW).findings if each.where.endswith("Subject")]
     assert [each.message for each in found] == ["Subject has more than 100 names"]
+    plist["PayloadContent"][2]["PayloadContent"]["Subject"] = [[["CN", "device"]] * 5_000] * 5_000
+    linted = lint(plistlib.dumps(plist, fmt=plistlib.FMT_BINARY), now=NOW)
+    assert ["more than 200,000 values" in str(each) for each in linted.errors] == [True]
 
 
 def test_certificates_are_parsed_once_for_all_profiles_and_keep_their_own_places() -> None:

@@ -108,11 +108,12 @@ def test_every_rule_of_the_catalogue_is_found_by_something(name: str) -> None:
 
 def test_the_catalogue_can_be_read_without_the_rules() -> None:
     """``mdmprofile rules`` and ``--help`` load no certificate library."""
-    for file in ("catalogue.py", "catalogue_payloads.py"):
+    for file in ("catalogue.py", "catalogue_payloads.py", "catalogue_replacement.py"):
         text = (PACKAGE / file).read_text(encoding="utf-8")
         assert re.findall(r"^(?:from|import) (mdmprofile\S*)", text, re.MULTILINE) in (
             [],
-            ["mdmprofile.catalogue_payloads"] * 3,
+            ["mdmprofile.catalogue_payloads"],
+            [*["mdmprofile.catalogue_payloads"] * 3, "mdmprofile.catalogue_replacement"],
         )
 
 

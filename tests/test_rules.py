@@ -651,9 +651,10 @@ def test_rules_never_raise_on_any_property_list(plist: Plist) -> None:
 @pytest.mark.parametrize("key", ["ServerURL", "CheckInURL", "PayloadUUID", "PayloadIdentifier", "Topic"])
 def test_rules_survive_values_nested_deeper_than_python_follows(key: str) -> None:
     """A few kilobytes of brackets are an error at their key, not a RecursionError."""
-    deep = b"<array>" * 20_000 + b"</array>" * 20_000
-    data = plistlib.dumps(enrollment() | {"PayloadContent": [mdm() | {key: "DEEP"}]})
-    found = judge(parse(data.replace(b"<string>DEEP</string>", deep)))
+    deep: list[Any] = []
+    for _ in range(20_000):
+        deep = [deep]
+    found = judge(Profile(enrollment() | {"PayloadContent": [mdm() | {key: deep}]}))
     assert any(each.severity is ERROR and each.where == f"PayloadContent[0].{key}" for each in found)
 
 
