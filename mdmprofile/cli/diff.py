@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
+from mdmprofile.certificates import Identity
 from mdmprofile.cli.params import AT, FILE, report_options, right_now
+from mdmprofile.cli.recipient_flags import RECIPIENT_KEY_OPTIONS, load_recipient
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.config import Via
 from mdmprofile.containers import load_certificates
@@ -37,10 +40,19 @@ from mdmprofile.reports.replacement import as_dict, sections
     multiple=True,
     help="The server's own today, so that a root that leaves is judged; repeatable.",
 )
+@RECIPIENT_KEY_OPTIONS
 @AT
 @report_options("warning")
 @with_session
-def command(session: Session, old: Path, new: Path, via: Via, servers: tuple[Path, ...], at: datetime | None) -> int:
+def command(
+    session: Session,
+    old: Path,
+    new: Path,
+    via: Via,
+    servers: tuple[Path, ...],
+    at: datetime | None,
+    **flags: Any,  # noqa: ANN401 - the recipient's flags
+) -> int:
     """Tell whether a device that has OLD takes NEW in its place, and what changes.
 
     A device refuses a replacement that has another identifier, server or topic, more rights, or, by hand, another
@@ -53,7 +65,7 @@ def command(session: Session, old: Path, new: Path, via: Via, servers: tuple[Pat
       mdmprofile diff old.mobileconfig new.mobileconfig --via manual --format json
       mdmprofile diff old.mobileconfig new.mobileconfig --server-certificate server.pem
     """
-    before, after = _open_both(old, new)
+    before, after = _open_both(old, new, load_recipient(flags))
     leaves = [each for file in servers for each in load_certificates(read_file(file), source=str(file))]
     now = at or right_now()
     result = compare_opened(before, after, via=via, servers=leaves, at=now)
@@ -66,7 +78,7 @@ def command(session: Session, old: Path, new: Path, via: Via, servers: tuple[Pat
     return session.finish(view)
 
 
-def _open_both(old: Path, new: Path) -> tuple[OpenedProfile, OpenedProfile]:
+def _open_both(old: Path, new: Path, recipient: Identity | None) -> tuple[OpenedProfile, OpenedProfile]:
     """Both profiles; raises what is wrong with either of them in one go."""
     if old == new == STDIN:
         raise InputError("cannot be both profiles", where="standard input", hint="name a file for one of them")
@@ -75,10 +87,10 @@ def _open_both(old: Path, new: Path) -> tuple[OpenedProfile, OpenedProfile]:
     for file in (old, new):
         source = "standard input" if file == STDIN else str(file)
         try:
-            profile = open_profile(read_file(file, limit=MAX_PROFILE), source=source)
+            profile = open_profile(read_file(file, limit=MAX_PROFILE), source=source, recipient=recipient)
             if profile.profile.encrypted:
                 raise ProfileError(
-                    "is encrypted, so it cannot be compared", where=source, hint="decrypt it first: mdmprofile decrypt"
+                    "is encrypted, so it cannot be compared", where=source, hint="give --recipient and --recipient-key"
                 )
             opened.append(profile)
         except MdmprofileError as error:
