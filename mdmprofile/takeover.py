@@ -147,7 +147,7 @@ def _sort(old: Profile, identity: Mapping[str, Any]) -> _Sorted:
             continue
         if certificate is not None and certificate.is_ca:
             authorities.append((path, each, certificate))
-        elif certificate is not None and each.get("PayloadUUID") in pins and kind == types.PKCS1:
+        elif certificate is not None and str(each.get("PayloadUUID")) in pins and kind == types.PKCS1:
             found.put(found.pinned, _file_name("pinned", certificate, found), certificate, each.get("PayloadUUID"))
         elif kind == types.REMOVAL_PASSWORD and found.removal is None and isinstance(each.get("RemovalPassword"), str):
             found.removal = each

@@ -110,7 +110,7 @@ def profile_table(top: Mapping[str, Any], removal: Mapping[str, Any] | None) -> 
     """The ``[profile]`` table of a profile's top-level keys; ``removal`` is its removal-password payload."""
     table: dict[str, Any] = {"identifier": top["PayloadIdentifier"], **_taken(top, _TOP)}
     scope = top.get("PayloadScope")
-    table["scope"] = scope if scope in {"System", "User"} else "unset"
+    table["scope"] = scope if scope in ("System", "User") else "unset"
     seconds = top.get("DurationUntilRemoval")
     if isinstance(seconds, int | float) and float(seconds).is_integer() and 0 < seconds <= _LONGEST_DURATION:
         table["duration_until_removal"] = f"{int(seconds)}s"
