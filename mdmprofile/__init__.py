@@ -23,11 +23,17 @@ _PUBLIC = {
     "TrustChain": "chain",
     "arrange": "chain",
     "build": "builder",
+    "compare": "replacement",
     "decrypt_profile": "cms.encrypt",
     "encrypt_profile": "cms.encrypt",
+    "inspect": "inspection",
+    "lint": "rules.lint",
     "load_certificates": "containers",
     "load_config": "config",
     "open_profile": "reader",
+    "sign": "cms.sign",
+    "take_over": "takeover",
+    "verify": "cms.verify",
 }
 
 __all__ = [
@@ -44,11 +50,17 @@ __all__ = [
     "__version__",
     "arrange",
     "build",
+    "compare",
     "decrypt_profile",
     "encrypt_profile",
+    "inspect",
+    "lint",
     "load_certificates",
     "load_config",
     "open_profile",
+    "sign",
+    "take_over",
+    "verify",
 ]
 
 if TYPE_CHECKING:
@@ -56,12 +68,18 @@ if TYPE_CHECKING:
     from mdmprofile.certificates import Certificate, Identity
     from mdmprofile.chain import TrustChain, arrange
     from mdmprofile.cms.encrypt import decrypt_profile, encrypt_profile
+    from mdmprofile.cms.sign import sign
+    from mdmprofile.cms.verify import verify
     from mdmprofile.config import EnrollmentConfig, load_config
     from mdmprofile.containers import load_certificates
     from mdmprofile.errors import MdmprofileError
     from mdmprofile.findings import Finding, Severity
+    from mdmprofile.inspection import inspect
     from mdmprofile.profile import Profile
     from mdmprofile.reader import open_profile
+    from mdmprofile.replacement import compare
+    from mdmprofile.rules.lint import lint
+    from mdmprofile.takeover import take_over
 
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that exists
 
