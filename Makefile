@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find mdmprofile templates -type f -not -name '*.pyc') pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test tools lint types tests docs bench fuzz format clean
+.PHONY: help demo test tools lint types tests docs bench soak format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ bench: $(VENV)/.developed ## Start-up, build and lint time as ratios
 	$(BIN)/python tests/benchmarks/startup.py
 	$(BIN)/python tests/benchmarks/lint.py
 
-fuzz: $(VENV)/.developed ## Feed broken files to every reader: make fuzz SECONDS=3600
+soak: $(VENV)/.developed ## Feed broken files to every reader: make soak SECONDS=3600
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
 
 format: $(VENV)/.developed ## Format the code

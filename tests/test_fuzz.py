@@ -1,4 +1,4 @@
-"""A short run of the fuzzer, with the same inputs each time as far as it gets; longer runs by hand: make fuzz."""
+"""A short run of the fuzzer, with the same inputs each time as far as it gets; longer runs by hand: make soak."""
 
 from __future__ import annotations
 
