@@ -274,7 +274,7 @@ def _value(value: Any) -> str:  # noqa: ANN401 - config values are of any type
     if isinstance(value, datetime):
         return stamp(as_utc(value))
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_text(key)} = {_value(each)}" for key, each in value.items()) + " }"
+        return "{ " + ", ".join(f"{_quoted(key)} = {_value(each)}" for key, each in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
     return str(value)
@@ -283,5 +283,9 @@ def _value(value: Any) -> str:  # noqa: ANN401 - config values are of any type
 def _text(text: str) -> str:
     """A TOML basic string; what would be a template stands for itself."""
     plain = re.sub(r"\{[{%#]", lambda mark: f"{{{{ '{mark[0]}' }}}}", text)
+    return _quoted(plain)
+
+
+def _quoted(text: str) -> str:
     # JSON's escapes are TOML's, except that TOML also wants this one escaped.
-    return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
