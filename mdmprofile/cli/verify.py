@@ -20,7 +20,7 @@ from mdmprofile.findings import by_severity, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
 from mdmprofile.moments import day, stamp
 from mdmprofile.reader import open_profile
-from mdmprofile.reports.model import View
+from mdmprofile.reports.model import View, facts
 
 
 @click.command("verify")
@@ -73,7 +73,7 @@ def command(session: Session, file: Path, anchors: tuple[str, ...], at: datetime
         extra={
             "signed": signature is not None,
             "signers": [_signer_dict(each, judged=trusted is not None) for each in paths],
-            "embedded": [_certificate_dict(each) for each in signature.certificates] if signature else [],
+            "embedded": [facts(each) for each in signature.certificates] if signature else [],
             "content_sha256": hashlib.sha256(content).hexdigest(),
         },
     )
@@ -131,14 +131,4 @@ def _signer_dict(found: _Found, *, judged: bool) -> dict[str, Any]:
         "valid": signer.valid,
         "problem": signer.problem,
         "chain": [each.subject for each in found.path] if judged else None,
-    }
-
-
-def _certificate_dict(certificate: Certificate) -> dict[str, Any]:
-    return {
-        "subject": certificate.subject,
-        "issuer": certificate.issuer,
-        "sha256": certificate.sha256,
-        "not_before": stamp(certificate.not_before),
-        "not_after": stamp(certificate.not_after),
     }

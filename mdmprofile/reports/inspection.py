@@ -20,7 +20,7 @@ from mdmprofile.inspection import (
 )
 from mdmprofile.moments import as_utc, day, stamp
 from mdmprofile.payloads import types
-from mdmprofile.reports.model import Line, Section
+from mdmprofile.reports.model import Line, Section, facts
 
 _COMMON = ("PayloadType", "PayloadVersion", "PayloadIdentifier", "PayloadUUID", "PayloadDisplayName")
 _LONGEST = 400
@@ -151,7 +151,7 @@ def _text(value: object) -> str:
 def _signer_dict(found: ShownSigner) -> dict[str, Any]:
     signer = found.signer
     return {
-        **(_certificate_dict(signer.certificate) if signer.certificate else {"subject": None, "sha256": None}),
+        **(facts(signer.certificate) if signer.certificate else {"subject": None, "sha256": None}),
         "digest": signer.digest,
         "signature_algorithm": signer.signature_algorithm,
         "signing_time": stamp(signer.signing_time) if signer.signing_time else None,
@@ -170,7 +170,7 @@ def _payload_dict(payload: ShownPayload) -> dict[str, Any]:
         "identifier": payload.text("PayloadIdentifier"),
         "uuid": payload.text("PayloadUUID"),
         "name": payload.text("PayloadDisplayName"),
-        "certificates": [{"role": each.role, **_certificate_dict(each.certificate)} for each in payload.certificates],
+        "certificates": [{"role": each.role, **facts(each.certificate)} for each in payload.certificates],
         "problem": payload.problem,
         "referred_to_by": list(payload.referred_by),
         "refers_to": [
@@ -178,16 +178,6 @@ def _payload_dict(payload: ShownPayload) -> dict[str, Any]:
             for each in payload.references
         ],
         "keys": {key: _plain(value) for key, value in payload.keys.items()},
-    }
-
-
-def _certificate_dict(certificate: Certificate) -> dict[str, Any]:
-    return {
-        "subject": certificate.subject,
-        "issuer": certificate.issuer,
-        "sha256": certificate.sha256,
-        "not_before": stamp(certificate.not_before),
-        "not_after": stamp(certificate.not_after),
     }
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from mdmprofile.certificates import Certificate
 from mdmprofile.errors import MdmprofileError, flatten
 from mdmprofile.findings import Finding
 from mdmprofile.moments import stamp
@@ -77,6 +78,17 @@ def certificate_dict(each: Watched, now: datetime) -> dict[str, Any]:
         "days_left": days_left(each, now),
         "where": each.where,
         "baked_in": each.baked_in,
+    }
+
+
+def facts(certificate: Certificate) -> dict[str, str]:
+    """A certificate of the JSON report by itself; times in ISO 8601 UTC."""
+    return {
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "sha256": certificate.sha256,
+        "not_before": stamp(certificate.not_before),
+        "not_after": stamp(certificate.not_after),
     }
 
 
