@@ -138,9 +138,8 @@ def _status(signature: Signature | None, signers: Sequence[ShownSigner], now: da
     if certificate is not None and certificate.not_after < now:
         # Observed: what was installed keeps working, and new installations show as not signed.
         return NOT_SIGNED, f"the certificate of {certificate.name} expired on {day(certificate.not_after)}"
-    if distrusted := next((each.distrust for each in signers if each.distrust), ""):
-        one = "a" if len(signers) > 1 else "the"
-        return UNVERIFIED, f"{one} signer is not trusted: {distrusted}"
+    if first.distrust:
+        return UNVERIFIED, f"the signer is not trusted: {first.distrust}"
     return VERIFIED, f"trusted through {first.chain[-1].name}"
 
 
