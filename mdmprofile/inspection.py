@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from mdmprofile.certificates import Certificate
@@ -21,6 +23,10 @@ from mdmprofile.payloads import types
 from mdmprofile.pfx import Budget
 from mdmprofile.profile import Profile
 from mdmprofile.reader import OpenedProfile, payload_certificates
+
+# Of a payload and in a name; a hostile profile could fill the memory with them.
+_MOST_REFERENCES = 100
+_LONGEST_NAME = 200
 
 VERIFIED, UNVERIFIED, NOT_SIGNED, NOT_VALID = "Verified", "Unverified", "Not signed", "Not valid"
 
@@ -69,6 +75,12 @@ class ShownPayload(NamedTuple):
         """A key's value where it is text; otherwise empty."""
         value = self.keys.get(key)
         return value if isinstance(value, str) else ""
+
+
+class _Step(NamedTuple):
+    above: _Step | None
+    name: str
+    value: Any
 
 
 class Inspection(NamedTuple):
@@ -137,7 +149,7 @@ def _status(signature: Signature | None, signers: Sequence[ShownSigner], now: da
 def _by_uuid(profile: Profile) -> dict[str, tuple[int, str]]:
     """Number and type of every payload by its UUID, in lower case."""
     return {
-        uuid.casefold(): (number, kind if isinstance(kind := each.get("PayloadType"), str) else "")
+        uuid.casefold(): (number, kind[:_LONGEST_NAME] if isinstance(kind := each.get("PayloadType"), str) else "")
         for number, (_, each) in enumerate(profile.entries, 1)
         if isinstance(uuid := each.get("PayloadUUID"), str)
     }
@@ -185,14 +197,30 @@ def _of_pkcs12(payload: Mapping[str, Any], path: str, budget: Budget) -> tuple[t
 
 
 def _references(payload: Mapping[str, Any], others: Mapping[str, tuple[int, str]]) -> Iterable[Reference]:
-    """Every value that is another payload's UUID, however deep: identities, pins, anchors of Wi-Fi and VPN."""
-    waiting: list[tuple[str, Any]] = [(key, value) for key, value in payload.items() if key != "PayloadUUID"]
+    """Values that are another payload's UUID, however deep: identities, pins, anchors of Wi-Fi and VPN."""
+    return islice(_all_references(payload, others), _MOST_REFERENCES)
+
+
+def _all_references(payload: Mapping[str, Any], others: Mapping[str, tuple[int, str]]) -> Iterable[Reference]:
+    # The names on the way are put together only where they are needed: all of them could be larger than the memory.
+    waiting: deque[_Step] = deque(_Step(None, key, each) for key, each in payload.items() if key != "PayloadUUID")
     while waiting:
-        key, value = waiting.pop(0)
+        step = waiting.popleft()
+        value = step.value
         if isinstance(value, str):
             if value.casefold() in others and value != payload.get("PayloadUUID"):
-                yield Reference(key, value, *others[value.casefold()])
+                yield Reference(_way(step), value, *others[value.casefold()])
         elif isinstance(value, Mapping):
-            waiting.extend((f"{key}.{name}", each) for name, each in value.items())
+            waiting.extend(_Step(step, f".{name[:_LONGEST_NAME]}", each) for name, each in value.items())
         elif isinstance(value, list):
-            waiting.extend((f"{key}[{index}]", each) for index, each in enumerate(value))
+            waiting.extend(_Step(step, f"[{index}]", each) for index, each in enumerate(value))
+
+
+def _way(step: _Step) -> str:
+    """The names that lead to a value, from the payload on."""
+    names = []
+    above: _Step | None = step
+    while above is not None:
+        names.append(above.name[:_LONGEST_NAME])
+        above = above.above
+    return "".join(reversed(names))

@@ -21,6 +21,7 @@ MAX_VALUES = 200_000
 MAX_ATTRIBUTES = 100
 MAX_TAG = 64 * 1024
 MAX_INTEGER_BITS = 128
+MAX_TEXT = 32 * 1024 * 1024
 
 _ERRORS = (plistlib.InvalidFileException, ExpatError, *PARSER_ERRORS)
 _HINT = "give a .mobileconfig file"
@@ -45,12 +46,16 @@ def read_plist(data: bytes, *, source: str = "") -> Any:  # noqa: ANN401 - prope
         # Named, because plistlib's own guess refuses a DOCTYPE or white space at the beginning.
         if data.startswith(_BINARY):
             value = plistlib.loads(data, fmt=plistlib.FMT_BINARY)
+            binary = True
         else:
             _refuse_slow(data, source)
+            binary = False
             value = plistlib.loads(data.removeprefix(_BOM).lstrip(), fmt=plistlib.FMT_XML)
     except _ERRORS as error:
         raise ProfileError(f"is not a property list: {_reason(error)}", where=source, hint=_HINT) from None
     _refuse_endless(value, source)
+    if binary:
+        _refuse_swollen(value, source)
     return value
 
 
@@ -148,6 +153,24 @@ def _refuse_endless(value: Any, source: str) -> None:  # noqa: ANN401
             elif kind is int and inner.bit_length() > MAX_INTEGER_BITS:
                 message = f"is not a profile: an integer has {inner.bit_length()} bits, and property lists hold 64"
                 raise ProfileError(message, where=source, hint=_HINT)
+
+
+def _refuse_swollen(value: Any, source: str) -> None:  # noqa: ANN401
+    """Refuse a binary property list that names long texts or data so often that writing it out fills the memory."""
+    waiting = [value]
+    size = 0
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str | bytes):
+            size += len(each)
+            if size > MAX_TEXT:
+                message = f"is not a profile: it has more than {MAX_TEXT // 1024:,} KiB of text and data"
+                raise ProfileError(message, where=source, hint=_HINT)
+        elif isinstance(each, dict):
+            waiting += each
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
 
 
 def _reason(error: BaseException) -> str:

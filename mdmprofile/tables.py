@@ -16,7 +16,7 @@ from mdmprofile.templating import Render
 T = TypeVar("T")
 D = TypeVar("D")
 
-_UUID = r"[0-9A-Za-z]{8}(-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}"
+UUID_FORM = r"[0-9A-Za-z]{8}(-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}"
 
 
 class Context:
@@ -220,7 +220,7 @@ def choose(given: str, choices: Mapping[str, T]) -> T:
 def uuid_text(value: Any, context: Context) -> str:  # noqa: ANN401
     """A UUID in 8-4-4-4-12 form, kept as written."""
     filled = text(value, context)
-    if re.fullmatch(_UUID, filled) is None:
+    if re.fullmatch(UUID_FORM, filled) is None:
         raise ValueError(f"{filled!r} is not a UUID of the form 8-4-4-4-12")
     return filled
 

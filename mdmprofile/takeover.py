@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import LEAF, IssuerGraph, arrange, role_of
 from mdmprofile.changes import mdm_of, pinned_uuids
-from mdmprofile.config import EnrollmentConfig, load_config
+from mdmprofile.config import EnrollmentConfig, load_config, parse_toml
 from mdmprofile.containers import load_pkcs12
 from mdmprofile.enrollment import enrollment_profile
-from mdmprofile.errors import CertificateError, PasswordError, ProfileError
+from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, ProfileError, flatten
 from mdmprofile.extras import Extras
 from mdmprofile.findings import Finding, Severity, by_severity, has_errors
+from mdmprofile.masking import masked
 from mdmprofile.materials import Materials, Pkcs12File
 from mdmprofile.naming import names_of
 from mdmprofile.payloads import types
@@ -27,13 +27,19 @@ from mdmprofile.propertylist import write_plist
 from mdmprofile.reader import OpenedProfile, payload_certificates
 from mdmprofile.replacement import judge_replacement
 from mdmprofile.rules import judge_enrollment
-from mdmprofile.takeover_config import Identity, config_text, identity_tables, profile_table, server_table
-from mdmprofile.values import same
+from mdmprofile.tables import UUID_FORM
+from mdmprofile.takeover_config import (
+    Identity,
+    config_text,
+    fits_a_file,
+    identity_tables,
+    profile_table,
+    server_table,
+)
+from mdmprofile.takeover_keys import about_keys, about_names, residue
 
 ORIGINAL, EXTRA_KEYS = "original.mobileconfig", "extra-keys.plist"
 
-# What a person reads and no device acts upon; a rebuilt payload has words of its own.
-_WORDS = ("PayloadDisplayName", "PayloadDescription", "PayloadOrganization", "PayloadCertificateFileName")
 _LONGEST_SLUG = 40
 _PINS = {
     "ServerURLPinningCertificateUUIDs": "url_pinning_certificates",
@@ -69,12 +75,19 @@ class _Sorted:
     extra: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
+    leaves: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
+    uuids: dict[str, str] = field(default_factory=dict)
 
     def put(self, files: dict[str, Certificate], name: str, certificate: Certificate, uuid: object) -> None:
         """Remember a certificate's file, and the UUID that the MDM payload may pin it by."""
         files[name] = certificate
         if isinstance(uuid, str):
             self.names[uuid] = name
+
+    def keep(self, path: str, payload: Mapping[str, Any], what: str) -> None:
+        """Remember a payload that goes into a file of its own; ``what`` it is begins the note about it."""
+        self.extra.append((path, payload))
+        self.notes.append(f"{path}, {what} kept as it is in {_extra_name(len(self.extra), payload)}")
 
 
 def take_over(opened: OpenedProfile, data: bytes, *, password: str | None = None) -> Takeover:
@@ -88,23 +101,30 @@ def take_over(opened: OpenedProfile, data: bytes, *, password: str | None = None
     mdm, identity = _heart(old, opened.source)
     found = _sort(old, identity)
     parts = identity_tables(identity, password)
-    kept = Extras(tuple(each for _, each in found.extra))
     pinned = _pins(mdm, found)
+    _put_aside(found, pinned)
+    kept = Extras(tuple(each for _, each in found.extra))
     tables: dict[str, dict[str, Any]] = {
         "profile": profile_table(old.plist, found.removal)
         | {"replaces": ORIGINAL}
         | ({"extra_payloads": _extra_names(found)} if found.extra else {}),
         "server": server_table(mdm) | pinned,
-        "trust": {"certificates": list(found.trust)} if found.trust else {"public": True},
+        "trust": ({"certificates": list(found.trust)} if found.trust else {"public": True})
+        | ({"uuids": found.uuids} if found.uuids else {}),
         "identity": parts.table,
     }
     rebuilt = _rebuild(opened, tables, found, parts, kept, pinned)
-    keys = _residue(old, rebuilt, parts.dropped)
+    keys = residue(old, rebuilt, skipped=[each for _, each in found.extra], identity=identity, dropped=parts.dropped)
     if keys:
         tables["profile"]["extra_keys"] = EXTRA_KEYS
         kept = Extras(kept.payloads, keys)
         rebuilt = _rebuild(opened, tables, found, parts, kept, pinned)
-    notes = [*found.notes, *parts.notes, *_about_keys(old, keys)]
+    notes = [
+        *found.notes,
+        *about_names(old, mdm, identity, tables),
+        *parts.notes,
+        *about_keys(rebuilt, keys, EXTRA_KEYS),
+    ]
     files = _files(tables, found, parts, keys, opened, data)
     judged = [*judge_enrollment(rebuilt), *judge_replacement(opened, rebuilt, via="mdm")]
     return Takeover(tuple(files), tuple(notes), by_severity(map(_to_come, judged)))
@@ -138,7 +158,8 @@ def _heart(old: Profile, source: str) -> tuple[Mapping[str, Any], Mapping[str, A
 
 def _sort(old: Profile, identity: Mapping[str, Any]) -> _Sorted:
     found = _Sorted()
-    pins = set(pinned_uuids(mdm_of(old)[1]))
+    # Not a set: a UUID that is looked up in it can be anything.
+    pins = list(pinned_uuids(mdm_of(old)[1]))
     authorities: list[tuple[str, Mapping[str, Any], Certificate]] = []
     for path, each in old.entries:
         kind = each.get("PayloadType")
@@ -147,15 +168,30 @@ def _sort(old: Profile, identity: Mapping[str, Any]) -> _Sorted:
             continue
         if certificate is not None and certificate.is_ca:
             authorities.append((path, each, certificate))
-        elif certificate is not None and str(each.get("PayloadUUID")) in pins and kind == types.PKCS1:
-            found.put(found.pinned, _file_name("pinned", certificate, found), certificate, each.get("PayloadUUID"))
-        elif kind == types.REMOVAL_PASSWORD and found.removal is None and isinstance(each.get("RemovalPassword"), str):
+        elif certificate is not None and _is_pinned(each, certificate, pins, found):
+            name = _file_name("pinned", certificate, found)
+            found.put(found.pinned, name, certificate, each.get("PayloadUUID"))
+            found.leaves[name] = (path, each)
+        elif kind == types.REMOVAL_PASSWORD and found.removal is None and fits_a_file(each.get("RemovalPassword")):
             found.removal = each
         else:
-            found.extra.append((path, each))
-            found.notes.append(f"{path}, a {kind} payload, is kept as it is in {_extra_name(len(found.extra), each)}")
+            found.keep(path, each, f"a {kind} payload, is")
     _sort_authorities(authorities, found)
     return found
+
+
+def _is_pinned(payload: Mapping[str, Any], certificate: Certificate, pins: Sequence[str], found: _Sorted) -> bool:
+    """Whether a build makes this payload of a pinned certificate; of two of the same it makes one."""
+    known = certificate in found.pinned.values()
+    return payload.get("PayloadType") == types.PKCS1 and payload.get("PayloadUUID") in pins and not known
+
+
+def _put_aside(found: _Sorted, pinned: Mapping[str, Sequence[str]]) -> None:
+    """Keep leaves that the config does not pin to as payloads: a build would leave them out."""
+    for name in [each for each in found.pinned if not any(each in some for some in pinned.values())]:
+        certificate = found.pinned.pop(name)
+        path, payload = found.leaves[name]
+        found.keep(path, payload, f"{certificate.name}, is pinned beside what has no file and")
 
 
 def _sort_authorities(authorities: Sequence[tuple[str, Mapping[str, Any], Certificate]], found: _Sorted) -> None:
@@ -169,14 +205,21 @@ def _sort_authorities(authorities: Sequence[tuple[str, Mapping[str, Any], Certif
         expected = types.ROOT if role == "root" else types.PKCS1
         known = certificate in found.trust.values()
         if certificate not in complete or known:
-            found.extra.append((path, payload))
             why = "is there twice" if known else "leads to no root of the profile"
-            name = _extra_name(len(found.extra), payload)
-            found.notes.append(f"{path}, {certificate.name}, {why} and is kept as it is in {name}")
+            found.keep(path, payload, f"{certificate.name}, {why} and is")
             continue
-        found.put(found.trust, _file_name(role, certificate, found), certificate, payload.get("PayloadUUID"))
-        if payload.get("PayloadType") != expected:
-            found.notes.append(f"{path}, {certificate.name}, moves from {payload.get('PayloadType')} to {expected}")
+        uuid, kind = payload.get("PayloadUUID"), payload.get("PayloadType")
+        found.put(found.trust, _file_name(role, certificate, found), certificate, uuid)
+        if kind == expected:
+            continue
+        if isinstance(uuid, str) and re.fullmatch(UUID_FORM, uuid):
+            # Wi-Fi and VPN payloads may name it; its type and content then are among the extra keys.
+            found.uuids[certificate.sha256] = uuid
+            found.notes.append(
+                f"{path}, {certificate.name}, stays a {kind} payload; a new build would make it {expected}"
+            )
+        else:
+            found.notes.append(f"{path}, {certificate.name}, moves from {kind} to {expected}")
 
 
 def _only_certificate(payload: Mapping[str, Any], path: str) -> Certificate | None:
@@ -207,7 +250,7 @@ def _rebuild(
     pinned: Mapping[str, Sequence[str]],
 ) -> Profile:
     """What a build of these tables gives, made without writing a file."""
-    config = _config(tables)
+    config = _config(tables, opened.source)
     files = found.trust | found.pinned
     materials = Materials(
         trust=tuple(found.trust.values()),
@@ -227,14 +270,20 @@ def _rebuild(
         extras=extras,
         errors=(),
     )
-    names = names_of(config.profile.identifier, replaces=opened.profile)
+    names = names_of(config.profile.identifier, config.trust.uuids, replaces=opened.profile)
     built = enrollment_profile(config, arrange(materials.trust), materials, names)
     # As a device reads it, so that dates and arrays compare with those of the old profile.
     return parse(built.to_bytes(), source=opened.source)
 
 
-def _config(tables: Mapping[str, Any]) -> EnrollmentConfig:
-    return load_config(None, overrides=tomllib.loads(config_text(tables)))
+def _config(tables: Mapping[str, Any], source: str) -> EnrollmentConfig:
+    """The config as it will be read from its file."""
+    try:
+        return load_config(None, overrides=parse_toml(config_text(tables).encode("utf-8"), source="enroll.toml"))
+    except MdmprofileError as error:
+        for each in flatten([error]):
+            each.where = f"{source}: cannot become {each.where} of a config"
+        raise
 
 
 def _pkcs12(identity: Identity) -> Pkcs12File | None:
@@ -249,52 +298,6 @@ def _pkcs12(identity: Identity) -> Pkcs12File | None:
     return Pkcs12File(identity.pkcs12, opened, password, "device.p12")
 
 
-def _residue(old: Profile, new: Profile, dropped: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The keys of the old profile that the rebuilt one lacks or has otherwise, by the UUID they belong to."""
-    left = {}
-    by_uuid = {str(each.get("PayloadUUID")).upper(): each for each in new.payloads}
-    for each in old.payloads:
-        uuid = str(each.get("PayloadUUID")).upper()
-        keys = _missing(each, by_uuid[uuid], frozenset(dropped)) if uuid in by_uuid else {}
-        if keys:
-            left[uuid] = keys
-    top = {key: value for key, value in old.plist.items() if key != "PayloadContent"}
-    if keys := _missing(top, new.plist, frozenset()):
-        left[str(new.plist.get("PayloadUUID")).upper()] = keys
-    return left
-
-
-def _missing(old: Mapping[str, Any], new: Mapping[str, Any], dropped: frozenset[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in old.items():
-        other = new.get(key)
-        if key in dropped or (key in new and same(value, other)):
-            continue
-        if isinstance(value, Mapping) and isinstance(other, Mapping):
-            inner = _missing(value, other, dropped)
-            found |= {key: inner} if inner else {}
-        else:
-            found[key] = value
-    return found
-
-
-def _about_keys(old: Profile, keys: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
-    """What is kept beside the config, without the words that devices do not act upon."""
-    kinds = {str(each.get("PayloadUUID")).upper(): str(each.get("PayloadType")) for each in old.payloads}
-    for uuid, each in keys.items():
-        names = [name for name in _names_of(each) if name not in _WORDS]
-        if names:
-            yield f"{', '.join(names)} of {kinds.get(uuid, 'the profile')}: kept as they are in {EXTRA_KEYS}"
-
-
-def _names_of(keys: Mapping[str, Any]) -> Iterable[str]:
-    for name, value in keys.items():
-        if isinstance(value, Mapping) and name == "PayloadContent":
-            yield from (f"{name}.{each}" for each in value)
-        else:
-            yield name
-
-
 def _files(
     tables: Mapping[str, Any],
     found: _Sorted,
@@ -303,8 +306,10 @@ def _files(
     opened: OpenedProfile,
     data: bytes,
 ) -> Iterable[File]:
-    # The ACME client identifier is in the text of the config itself.
-    yield File("enroll.toml", config_text(tables, opened).encode("utf-8"), identity.table["type"] == "acme")
+    # The ACME client identifier is in the text of the config itself, and a URL can have a password in it.
+    urls = [tables["server"], {"url": identity.table.get("url")}]
+    secret = identity.table["type"] == "acme" or any(masked(each) != each for each in urls)
+    yield File("enroll.toml", config_text(tables, opened).encode("utf-8"), secret)
     yield File(ORIGINAL, data, secret=True)
     for name, certificate in (found.trust | found.pinned).items():
         yield File(name, certificate.parsed.public_bytes(Encoding.PEM))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from mdmprofile.errors import ProfileError
+from mdmprofile.inputs import MAX_SECRET
 from mdmprofile.moments import as_utc, stamp
 from mdmprofile.payloads import types
 from mdmprofile.payloads.mdm import CAPABILITIES
@@ -18,6 +19,9 @@ from mdmprofile.profile import TARGETS
 from mdmprofile.reader import OpenedProfile
 
 _LONGEST_DURATION = 999_999
+_LONGEST_TEXT = 16 * 1024
+# Less than a line of a config may have.
+_MOST_DOTS = 400
 
 _TOP = {
     "PayloadDisplayName": ("display_name", str),
@@ -74,6 +78,7 @@ _ALTERNATIVE_NAMES = {
     "uniformResourceIdentifier": "uri",
     "ntPrincipalName": "nt_principal_name",
 }
+_SEVERAL = ("rfc822_name", "dns_name", "uri")
 # What a device takes for an absent key, so that the config says what holds and a change of ours is seen.
 _SCEP_DEFAULTS = {"key_size": 1024, "key_usage": 0, "key_is_extractable": True, "subject": []}
 _ACME_DEFAULTS = {"key_is_extractable": True}
@@ -108,18 +113,23 @@ class Identity:
 
 def profile_table(top: Mapping[str, Any], removal: Mapping[str, Any] | None) -> dict[str, Any]:
     """The ``[profile]`` table of a profile's top-level keys; ``removal`` is its removal-password payload."""
-    table: dict[str, Any] = {"identifier": top["PayloadIdentifier"], **_taken(top, _TOP)}
+    table: dict[str, Any] = {"identifier": _word(top["PayloadIdentifier"]), **_taken(top, _TOP)}
     scope = top.get("PayloadScope")
     table["scope"] = scope if scope in ("System", "User") else "unset"
     seconds = top.get("DurationUntilRemoval")
-    if isinstance(seconds, int | float) and float(seconds).is_integer() and 0 < seconds <= _LONGEST_DURATION:
+    if (
+        isinstance(seconds, int | float)
+        and not isinstance(seconds, bool)
+        and float(seconds).is_integer()
+        and 0 < seconds <= _LONGEST_DURATION
+    ):
         table["duration_until_removal"] = f"{int(seconds)}s"
     target = top.get("TargetDeviceType")
     if isinstance(target, int) and not isinstance(target, bool) and target in TARGETS.values():
         table["target_device"] = target
     consent = top.get("ConsentText")
-    if isinstance(consent, Mapping) and consent and all(isinstance(each, str) and each for each in consent.values()):
-        table["consent_text"] = dict(consent)
+    if isinstance(consent, Mapping) and consent and all(map(_is_language, consent)):
+        table |= {"consent_text": dict(consent)} if all(map(_is_text, consent.values())) else {}
     if removal is not None:
         table["removal_password"] = {"file": "removal-password.txt"}
     return table
@@ -140,9 +150,9 @@ def identity_tables(payload: Mapping[str, Any], password: str | None) -> Identit
     """The ``[identity]`` table of a SCEP, ACME or PKCS#12 payload, with its secrets in files."""
     kind = payload.get("PayloadType")
     if kind == types.ACME:
-        table = {"type": "acme", **_ACME_DEFAULTS, **_taken(payload, _ACME), **_subject(payload, {})}
+        table = {"type": "acme", **_ACME_DEFAULTS, **_taken(payload, _ACME), **_subject(payload, {}, several=())}
         usages = payload.get("ExtendedKeyUsage")
-        if isinstance(usages, list) and usages and all(isinstance(each, str) and each for each in usages):
+        if isinstance(usages, list) and usages and all(_is_text(each) and _word(each) == each for each in usages):
             table["extended_key_usage"] = usages
         return Identity(table)
     return _pkcs12(payload, password) if kind == types.PKCS12 else _scep(payload)
@@ -151,14 +161,19 @@ def identity_tables(payload: Mapping[str, Any], password: str | None) -> Identit
 def _scep(payload: Mapping[str, Any]) -> Identity:
     inner = payload.get("PayloadContent")
     scep = inner if isinstance(inner, Mapping) else {}
-    table = {"type": "scep", **_SCEP_DEFAULTS, **_taken(scep, _SCEP), **_subject(scep, {"subject": []})}
+    table = {
+        "type": "scep",
+        **_SCEP_DEFAULTS,
+        **_taken(scep, _SCEP),
+        **_subject(scep, {"subject": []}, several=_SEVERAL),
+    }
     fingerprint = scep.get("CAFingerprint")
     if isinstance(fingerprint, bytes) and len(fingerprint) in {16, 20}:
         table["ca_fingerprint"] = fingerprint.hex(":")
     misspelt = tuple(key for key in ("KeyType", "KeyUsage", "KeySize") if key in scep)
     notes = tuple(f"{key} of the SCEP payload is left out: devices ignore it, it is misspelt" for key in misspelt)
     challenge = scep.get("Challenge")
-    if not isinstance(challenge, str) or not _fits_a_file(challenge):
+    if not isinstance(challenge, str) or not fits_a_file(challenge):
         return Identity(table, dropped=misspelt, notes=notes)
     table["challenge"] = {"file": "scep-challenge.txt"}
     return Identity(table, {"challenge": challenge}, {"scep-challenge.txt": challenge}, None, misspelt, notes)
@@ -172,7 +187,7 @@ def _pkcs12(payload: Mapping[str, Any], given: str | None) -> Identity:
         "type": "pkcs12", "file": "device.p12", "single_device": True, **_PKCS12_DEFAULTS, **_taken(payload, _PKCS12)
     }  # fmt: skip
     secret = given
-    if isinstance(password, str) and _fits_a_file(password):
+    if isinstance(password, str) and fits_a_file(password):
         secret = password
     else:
         table["embed_password"] = False
@@ -187,17 +202,30 @@ def _taken(keys: Mapping[str, Any], wanted: Mapping[str, tuple[str, type]]) -> d
     found = {}
     for apple, (name, kind) in wanted.items():
         value = keys.get(apple)
-        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)) and _not_blank(value):
+        if kind is int and (isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63):
+            continue
+        if isinstance(value, kind) and (kind is not str or _is_text(value)):
             found[name] = value
     return found
 
 
-def _not_blank(value: object) -> bool:
-    return not isinstance(value, str) or bool(value.strip())
+def _is_text(value: object) -> bool:
+    """Whether a config can hold the value: text that is not empty, and not a book."""
+    return isinstance(value, str) and bool(value.strip()) and len(value) <= _LONGEST_TEXT
 
 
-def _subject(keys: Mapping[str, Any], without: dict[str, Any]) -> dict[str, Any]:
-    """Subject and alternative names, where the config can hold them."""
+def _is_language(name: str) -> bool:
+    """Whether the name of a language is its own: templates are filled in texts, not in names."""
+    return _is_text(name) and "{" not in name
+
+
+def _word(text: str) -> str:
+    """The text without what a config's identifiers and URLs must not hold."""
+    return "".join(each if each.isprintable() and not each.isspace() else "-" for each in text)
+
+
+def _subject(keys: Mapping[str, Any], without: dict[str, Any], *, several: Sequence[str]) -> dict[str, Any]:
+    """Subject and alternative names, where the config can hold them; ``several`` names can be lists."""
     found = dict(without)
     subject = keys.get("Subject")
     names = subject if isinstance(subject, list) else []
@@ -206,7 +234,11 @@ def _subject(keys: Mapping[str, Any], without: dict[str, Any]) -> dict[str, Any]
     others = keys.get("SubjectAltName")
     if isinstance(others, Mapping):
         known = {_ALTERNATIVE_NAMES[key]: each for key, each in others.items() if key in _ALTERNATIVE_NAMES}
-        fitting = {key: each for key, each in known.items() if _is_text_or_texts(each)}
+        fitting = {
+            key: each
+            for key, each in known.items()
+            if _is_text(each) or (key in several and isinstance(each, list) and each and all(map(_is_text, each)))
+        }
         if fitting:
             found["subject_alt_name"] = fitting
     return found
@@ -217,7 +249,7 @@ def _is_single_pair(relative: object) -> bool:
     if not isinstance(relative, list) or len(relative) != 1 or not isinstance(relative[0], list):
         return False
     pair = relative[0]
-    if len(pair) != 2 or not all(isinstance(each, str) and each.strip() for each in pair):  # noqa: PLR2004 - a pair
+    if len(pair) != 2 or not all(map(_is_text, pair)):  # noqa: PLR2004 - a pair
         return False
     try:
         return bool(check_type(pair[0]) == pair[0])
@@ -225,14 +257,11 @@ def _is_single_pair(relative: object) -> bool:
         return False
 
 
-def _is_text_or_texts(value: object) -> bool:
-    listed = value if isinstance(value, list) else [value]
-    return bool(listed) and all(isinstance(each, str) and each.strip() for each in listed)
-
-
-def _fits_a_file(secret: str) -> bool:
+def fits_a_file(secret: object) -> bool:
     """Whether a secret comes back from a file as it was: the line end of the last line does not."""
-    return bool(secret) and not secret.endswith(("\n", "\r")) and secret[0] != "\ufeff"
+    if not isinstance(secret, str) or not 0 < len(secret.encode("utf-8")) <= MAX_SECRET:
+        return False
+    return not secret.endswith(("\n", "\r")) and secret[0] != "\ufeff"
 
 
 # --- TOML -----------------------------------------------------------------------------------------------------------
@@ -243,7 +272,7 @@ def config_text(tables: Mapping[str, Mapping[str, Any]], opened: OpenedProfile |
     blocks = []
     for name, table in tables.items():
         lines = [f"# {_HEADINGS[name]}", f"[{name}]"]
-        lines += [f"{key} = {_value(value)}" for key, value in table.items()]
+        lines += [_line(key, value) for key, value in table.items()]
         blocks.append([*lines, *_BEHIND.get(name, ()), *_validity(name, table)])
     blocks.append(_signing(opened))
     return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
@@ -257,13 +286,19 @@ def _validity(name: str, table: Mapping[str, Any]) -> Iterable[str]:
 def _signing(opened: OpenedProfile | None) -> list[str]:
     signers = opened.signature.signers if opened and opened.signature else ()
     names = [each.certificate.subject for each in signers if each.certificate]
-    before = f"The old profile was signed by {json.dumps(names[0])}." if names else "The old profile was not signed."
+    before = f"The old profile was signed by {_text(names[0])}." if names else "The old profile was not signed."
     return [
         f"# {before} Installed by hand, the new one must be signed by the same.",
         "# [signing]",
         '# certificate = "signer.pem"',
         '# key = "signer.key"',
     ]
+
+
+def _line(key: str, value: object) -> str:
+    """One key; its dots are in quotes, and a config is refused for a line with too many."""
+    line = f"{key} = {_value(value)}"
+    return line if line.count(".") <= _MOST_DOTS else line.replace(".", "\\u002e")
 
 
 def _value(value: Any) -> str:  # noqa: ANN401 - config values are of any type

@@ -17,13 +17,13 @@ from mdmprofile.cms.trust import judge_trust
 from mdmprofile.errors import ProfileError
 from mdmprofile.findings import Finding, by_severity, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
-from mdmprofile.inspection import UNVERIFIED, Inspection, ShownPayload, inspect
+from mdmprofile.inspection import NOT_VALID, UNVERIFIED, Inspection, ShownPayload, inspect
 from mdmprofile.output import write_one, write_stdout
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile
 from mdmprofile.public import public_roots
 from mdmprofile.reader import OpenedProfile, judge_signature, open_profile
-from mdmprofile.reports.inspection import as_dict, sections
+from mdmprofile.reports.inspection import NOT_AUTHENTIC, as_dict, sections
 from mdmprofile.reports.model import View
 
 _DER_SUFFIXES = (".der", ".cer")
@@ -89,13 +89,14 @@ def command(
         findings.append(_trust_not_judged())
     if chosen is not None:
         shown = shown._replace(payloads=(_chosen(shown, chosen, source),))
-    view = View(now=now, findings=by_severity([_within(source, each) for each in findings]))
+    warned = [NOT_AUTHENTIC] if shown.status == NOT_VALID else []
+    view = View(now=now, findings=by_severity([_within(source, each) for each in findings]), files=warned)
     if extract is not None:
         return _extract(session, opened, shown, extract, view)
     if session.report_format == "plist":
         write_stdout(_plist(shown, whole=chosen is None))
         return session._replace(report_format="text").finish(view, to_stderr=True)
-    return session.finish(view._replace(sections=sections(shown), extra=as_dict(shown)))
+    return session.finish(view._replace(sections=sections(shown), extra=as_dict(shown), files=()))
 
 
 def _trust_not_judged() -> Finding:
@@ -130,17 +131,19 @@ def _extract(session: Session, opened: OpenedProfile, shown: Inspection, target:
             where=f"{opened.source}: {payload.path}",
             hint="choose a certificate payload; mdmprofile show lists them",
         )
-    private = payload.kind == types.PKCS12
-    if payload.certificates and not private:
+    private = payload.kind not in types.CERTIFICATES or not payload.certificates
+    if not private:
         found = [each.certificate for each in payload.certificates]
         encoding = Encoding.DER if target.suffix.lower() in _DER_SUFFIXES and len(found) == 1 else Encoding.PEM
         content = b"".join(each.parsed.public_bytes(encoding) for each in found)
     write_one(target, content, private=private)
     named = ", ".join(each.certificate.name for each in payload.certificates) or payload.kind
     line = f"wrote {target} ({len(content):,} bytes): {named}"
-    return session.finish(view._replace(files=[line]), to_stderr=target == STDIN)
+    return session.finish(view._replace(files=[*view.files, line]), to_stderr=target == STDIN)
 
 
 def _plist(shown: Inspection, *, whole: bool) -> bytes:
     """The profile, or the chosen payload alone, as an XML property list."""
-    return Profile(shown.plist if whole else shown.payloads[0].keys).to_bytes()
+    text = Profile(shown.plist if whole else shown.payloads[0].keys).to_bytes().decode("utf-8")
+    # As references: a profile's text could steer the terminal that this is read in.
+    return "".join(each if each.isprintable() or each in "\t\n" else f"&#{ord(each)};" for each in text).encode("utf-8")

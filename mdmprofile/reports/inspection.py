@@ -18,9 +18,12 @@ from mdmprofile.inspection import (
     ShownPayload,
     ShownSigner,
 )
+from mdmprofile.masking import MASK
 from mdmprofile.moments import as_utc, day, stamp
 from mdmprofile.payloads import types
 from mdmprofile.reports.model import Line, Section, facts
+
+NOT_AUTHENTIC = "NOT AUTHENTIC: this is not what a signer is known to have signed"
 
 _COMMON = ("PayloadType", "PayloadVersion", "PayloadIdentifier", "PayloadUUID", "PayloadDisplayName")
 _LONGEST = 400
@@ -63,7 +66,7 @@ def _status(shown: Inspection) -> list[Line]:
     style = {VERIFIED: "good", NOT_VALID: "bad"}.get(shown.status, "warn")
     lines = [Line(f"{shown.status}: {shown.reason}", style)]
     if shown.status == NOT_VALID:
-        lines.insert(0, Line("NOT AUTHENTIC: what follows is not what the signer signed", "bad"))
+        lines.insert(0, Line(NOT_AUTHENTIC, "bad"))
     if shown.encrypted:
         lines.append(Line("Encrypted" + (", opened with the recipient's key" if shown.decrypted else "")))
     return lines
@@ -87,7 +90,8 @@ def _signer(found: ShownSigner) -> Iterable[Line]:
 
 def _payload(payload: ShownPayload) -> Section:
     name = payload.text("ServerURL") if payload.kind == types.MDM else payload.text("PayloadDisplayName")
-    lines = [Line(f"{payload.text('PayloadIdentifier')}  {payload.text('PayloadUUID')}  ({payload.path})", "dim")]
+    names = "  ".join(_cut(payload.text(key)) for key in ("PayloadIdentifier", "PayloadUUID"))
+    lines = [Line(f"{names}  ({payload.path})", "dim")]
     lines += [_certificate(each) for each in payload.certificates]
     lines += [Line(payload.problem, "warn")] if payload.problem else []
     lines += [
@@ -100,7 +104,7 @@ def _payload(payload: ShownPayload) -> Section:
     lines += [Line(each) for each in _limited(_rows(keys))]
     if payload.referred_by:
         lines.append(Line(f"referred to by payload {', '.join(map(str, payload.referred_by))}"))
-    return Section(f"{payload.number}. {payload.kind or 'no PayloadType'}  {name}".rstrip(), lines)
+    return Section(f"{payload.number}. {_cut(payload.kind) or 'no PayloadType'}  {_cut(name)}".rstrip(), lines)
 
 
 def _certificate(found: ShownCertificate) -> Line:
@@ -115,7 +119,8 @@ def _validity(certificate: Certificate) -> str:
 
 def _rows(keys: Mapping[str, Any], indent: str = "") -> Iterable[str]:
     """One line a value; dictionaries and lists of them a level further in."""
-    for key, value in keys.items():
+    for name, value in keys.items():
+        key = _cut(name)
         if isinstance(value, Mapping):
             yield f"{indent}{key}:"
             yield from _rows(value, f"{indent}  ")
@@ -140,11 +145,17 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value == MASK.encode():
+        return MASK
     if isinstance(value, bytes):
         return f"{len(value):,} bytes, sha256 {hashlib.sha256(value).hexdigest()[:16]}"
     if isinstance(value, datetime):
         return stamp(as_utc(value))
     text = ", ".join(map(_text, value[:_LONGEST])) if isinstance(value, list) else str(value)
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text):,} characters)"
 
 
