@@ -115,8 +115,8 @@ RULES: dict[str, Rule] = (
         ),
         "trust.empty": Rule(
             "error",
-            "A trust profile would hold no root.",
-            "add the root, or set trust.public where the server certificate is publicly trusted",
+            "A trust profile holds no root.",
+            "add the root, or publish no trust profile where the server's certificate is publicly trusted",
             _SERVICE,
         ),
         "trust.url-scheme": Rule("error", "A URL that devices fetch is not https.", "use an https:// URL", _SERVICE),

@@ -113,7 +113,7 @@ PAYLOAD_RULES: dict[str, Rule] = {
     "scep.misspelt-key": Rule(
         "error",
         "A SCEP key is misspelt and ignored by devices.",
-        "write Key Type and Key Usage with the space",
+        "write it as Apple does; Key Type and Key Usage have a space",
         _SCEP,
     ),
     "scep.weak-key": Rule("warning", "Keysize is 1024 or absent, which means 1024.", "set Keysize to 2048", _SCEP),

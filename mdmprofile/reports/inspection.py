@@ -18,6 +18,7 @@ from mdmprofile.inspection import (
     ShownPayload,
     ShownSigner,
 )
+from mdmprofile.masking import MASK
 from mdmprofile.moments import as_utc, day, stamp
 from mdmprofile.payloads import types
 from mdmprofile.reports.model import Line, Section
@@ -146,6 +147,8 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, bytes):
+        if value == MASK.encode():
+            return MASK
         return f"{len(value):,} bytes, sha256 {hashlib.sha256(value).hexdigest()[:16]}"
     if isinstance(value, datetime):
         return stamp(as_utc(value))
