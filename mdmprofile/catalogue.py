@@ -115,8 +115,8 @@ RULES: dict[str, Rule] = (
         ),
         "trust.empty": Rule(
             "error",
-            "A trust profile would hold no root.",
-            "add the root, or set trust.public where the server certificate is publicly trusted",
+            "A trust profile holds no root.",
+            "add the root, or publish no trust profile where the server's certificate is publicly trusted",
             _SERVICE,
         ),
         "trust.url-scheme": Rule("error", "A URL that devices fetch is not https.", "use an https:// URL", _SERVICE),
@@ -142,7 +142,7 @@ RULES: dict[str, Rule] = (
         "mdm.topic-prefix": Rule(
             "error",
             "The topic does not begin with com.apple.mgmt.",
-            "use the UID of the push certificate's subject; server.push_certificate reads it",
+            "use the UID of the push certificate's subject",
             _MDM,
         ),
         "mdm.topic-mismatch": Rule(
@@ -176,7 +176,7 @@ RULES: dict[str, Rule] = (
         "mdm.no-per-user-connections": Rule(
             "warning",
             "Without per-user-connections Macs and Shared iPads cannot be managed, and it cannot be added later.",
-            "add com.apple.mdm.per-user-connections to ServerCapabilities (server.capabilities in a config)",
+            "add com.apple.mdm.per-user-connections to ServerCapabilities",
             _MDM,
         ),
         "mdm.enrollment-mode": Rule(

@@ -19,6 +19,7 @@ _ACME = f"{DOCS}acmecertificate"
 _PKCS12 = f"{DOCS}certificatepkcs12"
 _TLS = "https://support.apple.com/103769"
 _FULL_TRUST = "https://support.apple.com/102390"
+_OTA = "https://developer.apple.com/library/archive/documentation/NetworkingInternet/Conceptual/iPhoneOTAConfiguration/"
 _RFC5652 = "https://www.rfc-editor.org/rfc/rfc5652"
 
 
@@ -66,6 +67,12 @@ PAYLOAD_RULES: dict[str, Rule] = {
     ),
     "profile.missing-key": Rule("error", "A required key is missing.", "add it", _COMMON),
     "profile.value": Rule("error", "A key has a value that Apple does not allow.", "correct it", _COMMON),
+    "profile.service-request": Rule(
+        "info",
+        "A Profile Service request: it holds the address where a device gets its real profile, and no payloads.",
+        "judge the profile that the server answers with",
+        _OTA,
+    ),
     "profile.payload-order": Rule(
         "warning",
         "A certificate or identity payload stands after the MDM payload.",
@@ -106,7 +113,7 @@ PAYLOAD_RULES: dict[str, Rule] = {
     "scep.misspelt-key": Rule(
         "error",
         "A SCEP key is misspelt and ignored by devices.",
-        "write Key Type and Key Usage with the space",
+        "write it as Apple does; Key Type and Key Usage have a space",
         _SCEP,
     ),
     "scep.weak-key": Rule("warning", "Keysize is 1024 or absent, which means 1024.", "set Keysize to 2048", _SCEP),
@@ -115,7 +122,7 @@ PAYLOAD_RULES: dict[str, Rule] = {
     "scep.no-fingerprint": Rule(
         "warning",
         "SCEP over http without CAFingerprint: anybody on the way can answer for the CA.",
-        "use https, or embed CAFingerprint (identity.ca_certificate in a config)",
+        "use https, or embed CAFingerprint, the SHA-1 of the CA's certificate",
         _SCEP,
     ),
     "scep.common-name": Rule("warning", "A common name over 64 bytes is cut.", "shorten it", f"{RFC5280}#appendix-A.1"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from mdmprofile.containers import is_pkcs12
 from mdmprofile.payloads import types
 
 MASK = "********"
@@ -15,9 +16,9 @@ MASK = "********"
 def masked(plist: Mapping[str, Any]) -> dict[str, Any]:
     """The profile's dictionary with every secret replaced by ``MASK``, of the same kind: text or data; numbers by 0.
 
-    Secrets are what Apple's payloads keep them in, a PKCS#12's content, a private key in PEM, the user and password of
-    a URL and secrets in its query, and whatever is below a key that is called a password, a secret, a challenge or the
-    like, whatever the payload.
+    Secrets are what Apple's payloads keep them in, and whatever is below a key that is called a password, a secret, a
+    challenge or the like, whatever the payload. Under any key also a PKCS#12, a private key in PEM, and inside a text
+    the user and password of a URL and what queries, WireGuard, connection strings and HTTP headers keep secret.
     """
     return {name: _masked(value, name, plist) for name, value in plist.items()}
 
@@ -31,18 +32,22 @@ def _masked(value: Any, name: str, inside: Mapping[str, Any]) -> Any:  # noqa: A
         return [_masked(each, name, inside) for each in value]
     if isinstance(value, int | float) and not isinstance(value, bool) and _named().search(name[-_LONGEST_NAME:]):
         return 0
-    if isinstance(value, bytes):
-        return MASK.encode() if value and (_PEM_KEY in value or is_secret(name, inside)) else value
-    if isinstance(value, str):
-        return MASK if value and (_PEM_KEY.decode() in value or is_secret(name, inside)) else _without_secrets(value)
+    if isinstance(value, bytes) and value:
+        secret = is_secret(name, inside) or is_pkcs12(value) or any(each.encode() in value for each in _KEY_MARKS)
+        return MASK.encode() if secret else value
+    if isinstance(value, str) and value:
+        secret = is_secret(name, inside) or any(each in value for each in _KEY_MARKS)
+        return MASK if secret else _without_secrets(value)
     return value
 
 
 def _without_secrets(text: str) -> str:
-    """Text with the URLs in it masked."""
+    """The text with what is secret inside it masked, and the rest as it is."""
     if "@" in text:
         text = _user_info().sub(rf"\1{MASK}@", text)
-    return _query().sub(rf"\1{MASK}", text) if "=" in text else text
+    if "=" in text:
+        text = _assigned().sub(rf"\1{MASK}", text)
+    return _header().sub(rf"\1{MASK}", text) if ":" in text else text
 
 
 def is_secret(name: str, inside: Mapping[str, Any]) -> bool:
@@ -53,7 +58,7 @@ def is_secret(name: str, inside: Mapping[str, Any]) -> bool:
     if name == "ClientIdentifier":
         return kind == types.ACME
     if name == "Certificate":
-        # A PKCS#12 too.
+        # A PKCS#12, whatever it looks like.
         return kind in _EXCHANGE
     return _telling().search(name[:_LONGEST_NAME]) is not None
 
@@ -61,12 +66,13 @@ def is_secret(name: str, inside: Mapping[str, Any]) -> bool:
 # What holds a key's name, in the payloads of Apple and of others.
 _WORDS = (
     r"pass(?:word|phrase|code|wd)s?|challenge|secret|psk\b|credentials?|api.?key|private.?key|shared.?key|recovery.?key"
-    r"|licen[cs]e.?key|encryption.?key|(?:access|auth|bearer|refresh|registration|enrollment|activation).?(?:code|key)$"
+    r"|licen[cs]e.?(?:key|file)|encryption.?key|connection.?string|onboarding.?info|(?:access|auth|bearer|refresh|registration|enrollment|activation).?(?:code|key)$"
     r"|token$"
 )
 _EXCHANGE = ("com.apple.eas.account", "com.apple.ews.account")
 _LONGEST_NAME = 200
-_PEM_KEY = b"PRIVATE KEY-----"
+# The end of the first line of a private key in PEM, and of OpenVPN's static ones.
+_KEY_MARKS = ("PRIVATE KEY-----", "Static key V1-----")
 
 
 @cache
@@ -88,7 +94,19 @@ def _user_info() -> re.Pattern[str]:
 
 
 @cache
-def _query() -> re.Pattern[str]:
-    """A secret in the query of a URL."""
-    words = r"(?:pass(?:word|phrase|code|wd)|challenge|secret|token|credential|api.?key)"
-    return re.compile(rf"([?&;][^=&;#\s]{{0,100}}?{words}[^=&;#\s]{{0,100}}=)[^&;#\s]+", re.IGNORECASE)
+def _assigned() -> re.Pattern[str]:
+    """What a query, a connection string or WireGuard's configuration assigns to a name that tells.
+
+    A pattern that begins with the telling word, and not with what may stand before it, is tried once a position.
+    """
+    return re.compile(
+        r"((?:pass(?:word|phrase|code|wd)|challenge|secret|token|credential|api.?key|private.?key|shared.?key"
+        r"|access.?key|\bsig)[\w.-]{0,40}[ \t]{0,5}=[ \t]{0,5})[^\s;&\"'<>]+",
+        re.IGNORECASE,
+    )
+
+
+@cache
+def _header() -> re.Pattern[str]:
+    """HTTP headers that say who asks (RFC 9110 section 11, RFC 6265), as agents send them with each request."""
+    return re.compile(r"\b((?:proxy-)?authorization[ \t]{0,5}:[ \t]{0,5}|cookie:[ \t]{0,5})\S[^\r\n]*", re.IGNORECASE)

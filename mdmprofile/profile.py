@@ -79,6 +79,16 @@ class Profile:
         return "EncryptedPayloadContent" in self.plist
 
     @property
+    def requests_another(self) -> bool:
+        """Whether it holds no payloads, but the address where a device asks for its real profile.
+
+        https://developer.apple.com/library/archive/documentation/NetworkingInternet/Conceptual/iPhoneOTAConfiguration/
+        """
+        return self.plist.get("PayloadType") == "Profile Service" and isinstance(
+            self.plist.get("PayloadContent"), Mapping
+        )
+
+    @property
     def holds_secret(self) -> bool:
         """Whether a private key, a challenge, an ACME client identifier or a password is inside."""
         return any(_is_secret(each) for each in self.payloads)

@@ -5,6 +5,7 @@ https://developer.apple.com/library/archive/documentation/Cocoa/Conceptual/Prope
 
 from __future__ import annotations
 
+import binascii
 import plistlib
 import re
 from collections.abc import Mapping
@@ -25,6 +26,18 @@ MAX_TEXT = 32 * 1024 * 1024
 
 _ERRORS = (plistlib.InvalidFileException, ExpatError, *PARSER_ERRORS)
 _HINT = "give a .mobileconfig file"
+_FILL_IN = "it looks like a template: fill it in, and give the result"
+_DER = "give the signed profile in DER; openssl cms -cmsout -inform {} -outform DER converts it"
+_OTHERS = (
+    ((b"-----BEGIN",), _DER.format("PEM")),
+    ((b"MIME-Version:",), _DER.format("SMIME")),
+    ((b"MII",), "it looks like base64: decode it, and give the result"),
+    (
+        (b"0\x80", b"0\x82", b"0\x83"),
+        "it looks like CMS: a profile is signed once, and encrypted in its EncryptedPayloadContent alone",
+    ),
+)
+_SHOWN = 60
 _BOM = b"\xef\xbb\xbf"
 _BINARY = b"bplist00"
 _BEGINNINGS = (_BINARY, b"<?", b"<plist", b"<!DOCTYPE plist", b"<!--")
@@ -52,7 +65,7 @@ def read_plist(data: bytes, *, source: str = "") -> Any:  # noqa: ANN401 - prope
             binary = False
             value = plistlib.loads(data.removeprefix(_BOM).lstrip(), fmt=plistlib.FMT_XML)
     except _ERRORS as error:
-        raise ProfileError(f"is not a property list: {_reason(error)}", where=source, hint=_HINT) from None
+        raise ProfileError(f"is not a property list: {_reason(error)}", where=source, hint=_advice(data)) from None
     _refuse_endless(value, source)
     if binary:
         _refuse_swollen(value, source)
@@ -180,7 +193,28 @@ def _reason(error: BaseException) -> str:
         return "a date is not of the form 2027-06-01T12:00:00Z"
     if "integer string" in text:
         return "an integer has thousands of digits"
+    if "invalid literal" in text:
+        return f"an integer is {text.partition(': ')[2][:_SHOWN]}"
+    if "could not convert string to float" in text:
+        return f"a real is {text.partition(': ')[2][:_SHOWN]}"
+    if isinstance(error, binascii.Error):
+        return "data is not in base64"
     return text[:120] or "malformed"
+
+
+def _advice(data: bytes) -> str:
+    """What to do with a file that is no property list, by what it looks like."""
+    text = _ascii(data).lstrip()
+    for beginnings, advice in _OTHERS:
+        if text.startswith(beginnings):
+            return advice
+    return _FILL_IN if _template().search(text) else _HINT
+
+
+@cache
+def _template() -> re.Pattern[bytes]:
+    """The marks of Jinja, Go and Handlebars, of ERB, and of a shell or JavaScript."""
+    return re.compile(rb"\{\{|\{%|<%|\$\{")
 
 
 def _ascii(data: bytes) -> bytes:

@@ -101,6 +101,12 @@ def changed(change: Change, base: Callable[[], Plist] = good) -> Make:
     return make
 
 
+def request() -> Change:
+    """Make a profile the first one of an over-the-air enrollment."""
+    content = {"URL": "https://mdm.example.com/ota", "DeviceAttributes": ["UDID"], "Challenge": "who are you"}
+    return both(put("PayloadType", "Profile Service"), put(TOP, content), put("ConfirmInstallation", True))
+
+
 def holding(make: Callable[[], bytes], kind: str = "com.apple.security.pkcs1", **keys: Any) -> Make:
     """The good profile with one more certificate payload before the identity."""
 
@@ -360,6 +366,27 @@ BROKEN: dict[str, Case] = {
         changed(put("DurationUntilRemoval", 0)), {("profile.date-past", ERROR, "DurationUntilRemoval")}
     ),
     "binary": Case(lambda: signed(good(), binary=True), {("profile.binary", INFO, "")}),
+    "request for a profile": Case(changed(request()), {("profile.service-request", INFO, TOP)}),
+    "request without URL": Case(
+        changed(both(request(), put(TOP, {"DeviceAttributes": ["UDID"]}))),
+        {
+            ("profile.service-request", INFO, TOP),
+            ("profile.missing-key", ERROR, f"{TOP}.URL"),
+        },
+    ),
+    "request with a misspelt key": Case(
+        changed(both(request(), put(f"{TOP}.DeviceAttribute", ["UDID"]))),
+        {
+            ("profile.service-request", INFO, TOP),
+            ("profile.unknown-key", WARNING, f"{TOP}.DeviceAttribute"),
+        },
+    ),
+    "version that is no whole number": Case(
+        changed(put(f"{MDM}.PayloadVersion", 1.0)), {("profile.value", WARNING, f"{MDM}.PayloadVersion")}
+    ),
+    "version that is text": Case(
+        changed(put(f"{MDM}.PayloadVersion", "1")), {("profile.value", ERROR, f"{MDM}.PayloadVersion")}
+    ),
     # ------------------------------------------------------------ identities
     "two identities": Case(
         changed(insert(2, good()["PayloadContent"][2] | {"PayloadUUID": MORE_UUID, "PayloadIdentifier": "b"})),

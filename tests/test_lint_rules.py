@@ -7,7 +7,21 @@ from datetime import timedelta
 
 import pytest
 
-from lint_cases import BROKEN, KEPT, Case, Found, ca, changed, enveloped, good, holding, pki, several, signed
+from lint_cases import (
+    BROKEN,
+    KEPT,
+    Case,
+    Found,
+    ca,
+    changed,
+    enveloped,
+    good,
+    holding,
+    pki,
+    several,
+    signed,
+    trust_profile,
+)
 from mdmprofile.containers import MAX_IN_ONE_FILE
 from mdmprofile.rules import chains
 from mdmprofile.rules.lint import Linted, lint
@@ -184,3 +198,14 @@ def test_what_our_own_library_encrypts_is_der() -> None:
     """So that a rule never finds fault with a file for how cryptography writes it."""
     assert is_der(enveloped())
     assert is_der(signed(good()))
+
+
+def test_root_that_is_there_twice_is_named_once() -> None:
+    """The sentence about the switch is for a person who looks for these names on an iPhone."""
+    root = pki().root
+    again = payload("com.apple.security.pem", "00000000-0000-4000-8000-000000000031", PayloadContent=root.pem)
+    plist = trust_profile()
+    plist["PayloadContent"].append(again)
+    told = [each.message for each in lint(signed(plist), now=NOW).findings if each.rule == "trust.user-switch"]
+    assert len(told) == 1
+    assert told[0].count(root.ours.name) == 1

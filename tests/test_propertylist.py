@@ -103,7 +103,10 @@ def test_every_kind_of_value_is_read(inner: bytes, value: object) -> None:
         (b"<integer>" + b"9" * 60 + b"</integer>", "integer has 200 bits"),
         (b"<integer>" + b"9" * 5000 + b"</integer>", "thousands of digits"),
         (b"<integer>0x" + b"9" * 500_000 + b"</integer>", "integer has"),
-        (b"<integer>one</integer>", "invalid literal"),
+        (b"<integer>one</integer>", "an integer is 'one'"),
+        (b"<integer></integer>", "not a property list"),
+        (b"<real>{{ x }}</real>", "a real is '{{ x }}'"),
+        (b"<data>{{ x }}</data>", "data is not in base64"),
         (b"<wrong/>", "unknown tag|not a property list"),
         (b"<string>", "mismatched tag"),
         (b"<string>&x;</string>", "undefined entity"),
@@ -117,6 +120,26 @@ def test_a_wrong_value_is_refused_in_one_line_that_says_why(inner: bytes, reason
     assert caught.value.hint
     assert len(str(caught.value).splitlines()) == 1
     assert "NoneType" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (DECLARATION + xml(b"<integer>{{ port }}</integer>"), "template"),
+        (DECLARATION + xml(b"{% if x %}<true/>{% endif %}</data>"), "template"),
+        (b"#jinja2: lstrip_blocks\n" + DECLARATION + xml(b"<string>{{ x }}</string>"), "template"),
+        (b"-----BEGIN CMS-----\nMIIB\n", "-inform PEM"),
+        (b"MIME-Version: 1.0\n\nMIIB\n", "-inform SMIME"),
+        (b"MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A\n", "base64"),
+        (b"0\x80\x06\x09\x2a", "signed once"),
+        (b"<html><br></html>", "give a .mobileconfig file"),
+    ],
+)
+def test_what_is_no_property_list_gets_the_advice_that_fits(data: bytes, hint: str) -> None:
+    """Templates, and signed files in another encoding, are what people hand us by mistake."""
+    with pytest.raises(ProfileError) as caught:
+        read_plist(data, source="odd.mobileconfig")
+    assert hint in caught.value.hint
 
 
 BIG = MAX_PROFILE - 2000

@@ -33,7 +33,7 @@ _ENTITLED = ("PayloadContent", "EncryptedPayloadContent")
 
 def sections(shown: Inspection) -> list[Section]:
     """The status first, then the signature, the profile's own keys, and a section a payload."""
-    top = {key: value for key, value in shown.plist.items() if key not in _ENTITLED}
+    top = _top(shown)
     title = "  ".join(filter(None, (_text(top.get("PayloadDisplayName")), _text(top.get("PayloadIdentifier")))))
     signers = [line for each in shown.signers for line in _signer(each)]
     return [
@@ -57,9 +57,14 @@ def as_dict(shown: Inspection) -> dict[str, Any]:
         "signed": bool(shown.signers),
         "encrypted": shown.encrypted,
         "signers": [_signer_dict(each) for each in shown.signers],
-        "profile": {key: _plain(value) for key, value in shown.plist.items() if key not in _ENTITLED},
+        "profile": {key: _plain(value) for key, value in _top(shown).items()},
         "payloads": [_payload_dict(each) for each in shown.payloads],
     }
+
+
+def _top(shown: Inspection) -> dict[str, Any]:
+    """The profile's own keys: all but the payloads, which are shown by themselves where they are an array."""
+    return {key: value for key, value in shown.plist.items() if key not in _ENTITLED or isinstance(value, Mapping)}
 
 
 def _status(shown: Inspection) -> list[Line]:
@@ -148,6 +153,8 @@ def _text(value: object) -> str:
     if value == MASK.encode():
         return MASK
     if isinstance(value, bytes):
+        if value == MASK.encode():
+            return MASK
         return f"{len(value):,} bytes, sha256 {hashlib.sha256(value).hexdigest()[:16]}"
     if isinstance(value, datetime):
         return stamp(as_utc(value))

@@ -125,7 +125,8 @@ def switched_on_by_hand(examined: Examined) -> Iterable[Finding]:
         if role_of(certificate) == ROOT
     ]
     if roots:
-        names = ", ".join(certificate.name for _, certificate in roots[:3]) + (" and others" if roots[3:] else "")
+        known = list(dict.fromkeys(certificate.name for _, certificate in roots))
+        names = ", ".join(known[:3]) + (" and others" if known[3:] else "")
         message = f"installed by hand, iOS trusts {names} for TLS only after the user switched that on"
         yield finding("trust.user-switch", message, where=roots[0][0])
     for path, certificate in roots:

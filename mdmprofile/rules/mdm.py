@@ -169,6 +169,7 @@ def user_scope(profile: Profile) -> Iterable[Finding]:
 def holds_mdm_and_identity(profile: Profile) -> Iterable[Finding]:
     """An enrollment profile has an MDM payload and an identity."""
     if not profile.of_type(types.MDM):
-        yield finding("mdm.missing-key", "the profile has no MDM payload", where="PayloadContent")
+        hint = "add a com.apple.mdm payload"
+        yield finding("mdm.missing-key", "the profile has no MDM payload", where="PayloadContent", hint=hint)
     if not profile.of_type(*types.IDENTITIES):
         yield finding("identity.missing", "the profile has no identity payload", where="PayloadContent")

@@ -52,6 +52,9 @@ TOP: Keys = {
     "PayloadRemovalDisallowed": FLAG, "HasRemovalPasscode": FLAG, "PayloadScope": TEXT, "RemovalDate": DATE,
     "DurationUntilRemoval": REAL, "PayloadExpirationDate": DATE, "TargetDeviceType": NUMBER, "ConsentText": TABLE,
 }  # fmt: skip
+# https://developer.apple.com/library/archive/documentation/NetworkingInternet/Conceptual/iPhoneOTAConfiguration/
+REQUEST: Keys = TOP | {"PayloadContent": TABLE, "ConfirmInstallation": FLAG}
+REQUEST_CONTENT: Keys = {"URL": TEXT, "DeviceAttributes": ARRAY, "Challenge": ANY}
 SCEP_CONTENT: Keys = {
     "URL": TEXT, "Name": TEXT, "Subject": ARRAY, "Challenge": TEXT, "Keysize": NUMBER, "Key Type": TEXT,
     "Key Usage": NUMBER, "CAFingerprint": DATA, "Retries": NUMBER, "RetryDelay": NUMBER, "SubjectAltName": TABLE,
@@ -119,7 +122,12 @@ def payload_types(examined: Examined) -> Iterable[Finding]:
 
 
 def _tables(examined: Examined) -> Iterable[tuple[str, Mapping[Any, Any], Keys]]:
-    yield "", examined.profile.plist, TOP
+    top = examined.profile.plist
+    if examined.profile.requests_another:
+        yield "", top, REQUEST
+        yield "PayloadContent", top["PayloadContent"], REQUEST_CONTENT
+        return
+    yield "", top, TOP
     for path, each in examined.profile.entries:
         kind = each.get("PayloadType")
         if isinstance(kind, str) and kind in PAYLOADS:
@@ -132,7 +140,8 @@ def _tables(examined: Examined) -> Iterable[tuple[str, Mapping[Any, Any], Keys]]
 def _key(path: str, name: Any, value: object, known: Keys) -> Iterable[Finding]:  # noqa: ANN401 - of any type
     where = f"{path}.{shortened(name)}" if path else shortened(name)
     if name in known:
-        if not _is(value, known[name]):
+        # PayloadVersion is judged in every payload, also in those that are not known here.
+        if name != "PayloadVersion" and not _is(value, known[name]):
             given = "" if isinstance(value, str) else f", not {shown(value)}"
             yield finding("profile.value", f"{name} must be {_SPOKEN[known[name]]}{given}", where=where)
         return

@@ -28,6 +28,10 @@ def required_keys(profile: Profile) -> Iterable[Finding]:
             kind = int if name == "PayloadVersion" else str
             if name not in each:
                 yield finding("profile.missing-key", f"{name} is missing", where=_at(path, name))
+            elif name == "PayloadVersion" and isinstance(each[name], float) and each[name] == 1:
+                # AlgoVPN writes it so, and its profiles are installed.
+                message = "PayloadVersion is a <real>, and must be an <integer>"
+                yield finding("profile.value", message, where=_at(path, name), severity=Severity.WARNING)
             elif not isinstance(each[name], kind) or isinstance(each[name], bool) or each[name] == "":
                 yield finding("profile.value", f"{name} is empty or of the wrong type", where=_at(path, name))
             elif kind is int and each[name] != 1:
@@ -38,6 +42,8 @@ def required_keys(profile: Profile) -> Iterable[Finding]:
 def payload_list(profile: Profile) -> Iterable[Finding]:
     """The payloads are an array of dictionaries; only an encrypted profile has none."""
     content = profile.plist.get("PayloadContent")
+    if profile.requests_another:
+        return
     if content is None and not profile.encrypted:
         yield finding("profile.missing-key", "PayloadContent is missing", where="PayloadContent")
     elif content is not None and not isinstance(content, list):
@@ -47,11 +53,26 @@ def payload_list(profile: Profile) -> Iterable[Finding]:
             yield finding("profile.value", "a payload is no dictionary", where=f"PayloadContent[{index}]")
 
 
+@rule("profile.service-request", "profile.missing-key")
+def service_request(profile: Profile) -> Iterable[Finding]:
+    """The first profile of an over-the-air enrollment says where to ask for the real one."""
+    if not profile.requests_another:
+        return
+    yield finding(
+        "profile.service-request",
+        "with this profile a device asks a server for its real profile, which was not judged",
+        where="PayloadContent",
+    )
+    url = profile.plist["PayloadContent"].get("URL")
+    if not isinstance(url, str) or not url:
+        yield finding("profile.missing-key", "URL is missing", where="PayloadContent.URL")
+
+
 @rule("profile.value")
 def top_level_values(profile: Profile) -> Iterable[Finding]:
     """The top-level keys that allow only some values."""
     top = profile.plist
-    if top.get("PayloadType", "Configuration") != "Configuration":
+    if top.get("PayloadType", "Configuration") != "Configuration" and not profile.requests_another:
         yield finding("profile.value", "PayloadType is not Configuration", where="PayloadType")
     if top.get("PayloadScope", "System") not in ("System", "User"):
         yield finding("profile.value", "PayloadScope is neither System nor User", where="PayloadScope")

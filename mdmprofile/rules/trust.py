@@ -27,4 +27,4 @@ def roots_only(profile: Profile) -> Iterable[Finding]:
 def not_empty(profile: Profile) -> Iterable[Finding]:
     """At least one root."""
     if not profile.payloads:
-        yield finding("trust.empty", "the trust profile would hold no root", where="PayloadContent")
+        yield finding("trust.empty", "the trust profile holds no root", where="PayloadContent")
