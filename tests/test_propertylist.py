@@ -124,7 +124,7 @@ def test_a_wrong_value_is_refused_in_one_line_that_says_why(inner: bytes, reason
 def test_an_unknown_entity_behind_a_doctype_is_refused(reference: str, encoding: str) -> None:
     """The parser would leave it out, so that a URL or password were another one than the file says."""
     text = f'<?xml version="1.0" encoding="{encoding}"?>{DOCTYPE.decode()}<plist><string>{reference}</string></plist>'
-    with pytest.raises(ProfileError, match="entity '(x|section)', which XML does not know"):
+    with pytest.raises(ProfileError, match=r"entity '(x|section)', which XML does not know"):
         read_plist(text.encode(encoding))
 
 
