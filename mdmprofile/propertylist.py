@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
-from xml.parsers.expat import ExpatError
+from xml.parsers.expat import ExpatError, ParserCreate
 
 from mdmprofile.errors import PARSER_ERRORS, ProfileError
 from mdmprofile.moments import as_utc
@@ -62,6 +62,7 @@ def read_plist(data: bytes, *, source: str = "") -> Any:  # noqa: ANN401 - prope
             binary = True
         else:
             _refuse_slow(data, source)
+            _refuse_entities(data, source)
             binary = False
             value = plistlib.loads(data.removeprefix(_BOM).lstrip(), fmt=plistlib.FMT_XML)
     except _ERRORS as error:
@@ -102,6 +103,31 @@ def _refuse_slow(data: bytes, source: str) -> None:
         problem = f"it has a comment or instruction longer than {MAX_TAG:,} bytes, or one that never ends"
     if problem:
         raise ProfileError(f"is not a property list: {problem}", where=source, hint=_HINT)
+
+
+def _refuse_entities(data: bytes, source: str) -> None:
+    """Refuse a reference to an entity that XML does not know.
+
+    Behind a DOCTYPE the parser leaves such a reference out, as if the file that the DOCTYPE names, which is never
+    read, declared it. The value would be another one than what is in the file; a device refuses it.
+    """
+    text = _ascii(data)
+    if b"&" not in text or _odd_reference().search(text) is None:
+        return
+    # It may be in a comment or CDATA, where it is no reference: the parser itself knows.
+    found: list[str] = []
+    parser = ParserCreate()
+    parser.SkippedEntityHandler = lambda name, _: found.append(name)
+    parser.Parse(data.removeprefix(_BOM).lstrip(), True)
+    if found:
+        problem = f"it refers to the entity {found[0][:40]!r}, which XML does not know"
+        raise ProfileError(f"is not a property list: {problem}", where=source, hint="write & as &amp;")
+
+
+@cache
+def _odd_reference() -> re.Pattern[bytes]:
+    """A reference that is none of the five of XML 1.0 section 4.6, nor the number of a character."""
+    return re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);|#)")
 
 
 @cache

@@ -142,6 +142,29 @@ def test_what_is_no_property_list_gets_the_advice_that_fits(data: bytes, hint: s
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16"])
+@pytest.mark.parametrize("reference", ["&x;", "https://mdm.example.com/?a=1&section;"])
+def test_an_unknown_entity_behind_a_doctype_is_refused(reference: str, encoding: str) -> None:
+    """The parser would leave it out, so that a URL or password were another one than the file says."""
+    text = f'<?xml version="1.0" encoding="{encoding}"?>{DOCTYPE.decode()}<plist><string>{reference}</string></plist>'
+    with pytest.raises(ProfileError, match=r"entity '(x|section)', which XML does not know"):
+        read_plist(text.encode(encoding))
+
+
+@pytest.mark.parametrize(
+    ("inner", "expected"),
+    [
+        ("a&amp;b&lt;&gt;&quot;&apos;&#65;&#x42;", "a&b<>\"'AB"),
+        ("<![CDATA[?a=1&b;]]>", "?a=1&b;"),
+        ("c<!-- &b; -->d", "cd"),
+    ],
+)
+def test_an_ampersand_that_is_no_unknown_entity_is_read(inner: str, expected: str) -> None:
+    """The five entities of XML and the numbers of characters are in many files; in CDATA and comments all is text."""
+    text = f"{DOCTYPE.decode()}<plist><string>{inner}</string></plist>"
+    assert read_plist(text.encode()) == expected
+
+
 BIG = MAX_PROFILE - 2000
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "billion laughs": lambda: (

@@ -380,6 +380,8 @@ def test_missing_intermediates_of_a_whole_signature_are_a_warning(desk: Desk) ->
         *WHOLE, "-inkey", "signer.key", more=("--signer-chain", "intermediate.pem", "--format", "json")
     )
     assert (outcome.code, outcome.rules) == (0, ["signing.chain-incomplete"])
+    # It cannot be added to what is signed already, so signing.chain would be no help.
+    assert "have the command embed" in outcome.json["findings"][0]["hint"]
 
 
 def test_build_does_not_run_the_command_when_the_profile_is_wrong_anyway(site: Site, mdmprofile: Command) -> None:

@@ -403,7 +403,7 @@ CHANGES: dict[str, tuple[Callable[[Any], None], str]] = {
     "digest-attribute": (_digest, CONTENT_CHANGED),
     "content-and-its-digest-attribute": (_content_and_digest, NO_MATCH),
     "content-type-attribute": (_content_type, "the signed content type is not the content's"),
-    "no-digest-attribute": (_without("message_digest"), CONTENT_CHANGED),
+    "no-digest-attribute": (_without("message_digest"), "its signed attributes lack the digest of the content"),
     "no-content-type-attribute": (_without("content_type"), "the signed content type is not the content's"),
     "no-attributes": (_without_attributes, NO_MATCH),
     "no-signing-time": (_without("signing_time"), NO_MATCH),

@@ -8,6 +8,8 @@ from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.chain import INTERMEDIATE, ROOT, IssuerGraph, role_of
 from mdmprofile.findings import Finding, Severity, finding
 
+_EMBED = "have the command embed the signer's intermediates, as openssl cms -sign does with -certfile"
+
 
 def complete_chain(signer: Identity, available: Sequence[Certificate]) -> Identity:
     """The signer with exactly the intermediates above it, nearest first; the root stays out.
@@ -47,7 +49,9 @@ def judge_issuers(
     What is only at hand counts as a root alone: a device has the embedded intermediates and no others.
     """
     roots = tuple(each for each in available if role_of(each) == ROOT)
-    return _with_public_roots(lambda public: _judge_chain(certificate, (*beside, *roots, *public)))
+    found = _with_public_roots(lambda public: _judge_chain(certificate, (*beside, *roots, *public)))
+    # What is signed already cannot be added to, so signing.chain would be no help.
+    return tuple(each._replace(hint=_EMBED) for each in found)
 
 
 def _with_public_roots(judge: Callable[[Sequence[Certificate]], tuple[Finding, ...]]) -> tuple[Finding, ...]:

@@ -26,6 +26,10 @@ _NEEDED = ("message_digest", "content_type", "signing_time")
 _OCTETS, _CONSTRUCTED_OCTETS, _INDEFINITE, _EXPLICIT = 0x04, 0x24, 0x80, 0xA0
 
 
+class _MalformedError(ValueError):
+    """What a signer's structure has wrong, in words for people."""
+
+
 @dataclass(frozen=True)
 class SignerInfo:
     """One signer as the structure states it.
@@ -84,7 +88,7 @@ def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
             signers=tuple(_signer(each) for each in infos),
             certificates=certificates,
         )
-    except CrowdError as error:
+    except (CrowdError, _MalformedError) as error:
         raise SignatureFormatError(
             f"is not intact CMS signed data: {error}", where=source, hint="get the file again"
         ) from None
@@ -170,7 +174,7 @@ def _signer(info: Any) -> SignerInfo:  # noqa: ANN401
     sid = info["sid"]
     by_serial = sid.name == "issuer_and_serial_number"
     algorithm = info["signature_algorithm"]
-    name = algorithm.signature_algo
+    name = _algorithm_of(algorithm)
     attributes, names, signed_bytes = _signed_attributes(info)
     return SignerInfo(
         issuer=sid.chosen["issuer"].dump() if by_serial else None,
@@ -192,6 +196,17 @@ def _signer(info: Any) -> SignerInfo:  # noqa: ANN401
         signing_time=_aware(attributes.get("signing_time")),
         attribute_names=names,
     )
+
+
+def _algorithm_of(algorithm: Any) -> str:  # noqa: ANN401
+    """The signature algorithm by name, or its object identifier where the parser does not know what it stands for."""
+    try:
+        return str(algorithm.signature_algo)
+    except ValueError:
+        identifier = algorithm["algorithm"]
+        if len(identifier.contents) > MAX_OID_BYTES:
+            raise
+        return str(identifier.native)
 
 
 def _hash_of(algorithm: Any) -> str | None:  # noqa: ANN401
@@ -218,11 +233,13 @@ def _signed_attributes(info: Any) -> tuple[dict[str, Any], tuple[str, ...], byte
             raise ValueError("an object identifier is too long")
         name = attribute["type"].native
         if name in seen:
-            raise ValueError("an attribute is given twice")
+            raise _MalformedError(f"the signed attribute {_as_written(name)} is given twice")
         seen[name] = None
         if name in _NEEDED:
             if len(attribute["values"]) != 1:
-                raise ValueError("an attribute has more or less than one value")
+                raise _MalformedError(
+                    f"the signed attribute {_as_written(name)} has not one value, but {len(attribute['values'])}"
+                )
             values[name] = attribute["values"][0].native
     raw = stored.dump()
     indefinite = raw[1] == _INDEFINITE

@@ -45,6 +45,8 @@ def trust_path(
     stand_ins = tuple(_below_version_1(anchors, (signer, *embedded), at))
     trusted = (*anchors, *(each for each, _ in stand_ins))
     roots, issuers = ([each.parsed for each in some if each.key_cert_sign] for some in (trusted, embedded))
+    if not roots:
+        return (), "no path to a trusted certificate (the keyUsage of none of those given lets it sign certificates)"
     try:
         verified = (
             PolicyBuilder()
@@ -71,7 +73,8 @@ def _distrust(signer: Certificate, error: BaseException, at: datetime) -> str:
     """Why there is no trusted path."""
     if not signer.not_before <= at <= signer.not_after:
         return "its certificate is expired or not valid yet"
-    reason = first_line(error).rpartition(": ")[2]
+    # Without the verifier's own name of the certificate, which is the representation of an object.
+    reason = first_line(error).partition(" (encountered processing")[0].rpartition(": ")[2]
     # A root that is embedded but not trusted sends the search round in circles.
     vague = "max depth" in reason or "no interior errors" in reason
     detail = "" if vague else f" ({reason})"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from mdmprofile.certificates import X509_ERRORS, Certificate
 from mdmprofile.cms.structure import SignedData, SignerInfo, parse_signed_data
 from mdmprofile.errors import CertificateError, SignatureFormatError
-from mdmprofile.findings import Finding, finding
+from mdmprofile.findings import Finding, finding, has_errors
 
 _DIGESTS: dict[str, hashes.HashAlgorithm] = {
     "md5": hashes.MD5(),  # noqa: S303 - recognised so that it can be named and refused
@@ -29,6 +29,7 @@ _DIGESTS: dict[str, hashes.HashAlgorithm] = {
     "sha512": hashes.SHA512(),
 }
 _WEAK = ("md5", "sha1")
+_ALGORITHMS = ("rsassa_pkcs1v15", "rsassa_pss", "ecdsa", "ed25519")
 _UNUSUAL = {"rsassa_pss": "RSA-PSS", "ed25519": "Ed25519"}
 _SET = b"\x31"
 
@@ -101,17 +102,25 @@ def verify(data: bytes, *, source: str = "") -> Signature:
     """Open attached CMS SignedData and check every signature in it.
 
     A broken signature is no exception but a ``problem`` of its signer. Raises ``SignatureFormatError`` when the
-    bytes are not attached SignedData at all.
+    bytes are not attached SignedData at all, or hold another signature where the profile belongs.
     """
     signed = parse_signed_data(data, source=source)
     if signed.content is None:
         raise SignatureFormatError("is a detached signature or a certificate bundle: it holds no content", where=source)
     certificates = tuple(_readable(signed.certificates, source))
-    return Signature(
+    signature = Signature(
         content=signed.content,
         signers=tuple(_check(each, signed, certificates) for each in signed.signers),
         certificates=certificates,
     )
+    # A broken signature is worse news than what is inside it.
+    if is_signed(signature.content) and not has_errors(signature.findings):
+        raise SignatureFormatError(
+            "was signed twice: inside the signature is another one, where devices expect the profile",
+            where=source,
+            hint="take the outer one off: openssl cms -verify -noverify -inform DER -in FILE -out INNER",
+        )
+    return signature
 
 
 def _readable(ders: Iterable[bytes], source: str) -> Iterator[Certificate]:
@@ -140,9 +149,13 @@ def _problem(info: SignerInfo, signed: SignedData, certificate: Certificate | No
     content = signed.content or b""
     if certificate is None:
         return "the signer's certificate is not embedded"
+    if info.signature_algorithm not in _ALGORITHMS:
+        return f"signatures with {info.signature_algorithm} are not verified; sign with RSA or ECDSA over SHA-256"
     if info.digest not in _DIGESTS or info.signature_digest not in {None, info.digest}:
         return f"digest {info.digest} is not supported or contradicts the signature algorithm"
     if info.signed_bytes is not None:
+        if info.message_digest is None:
+            return "its signed attributes lack the digest of the content"
         # The attributes' signature says nothing of the content; only this comparison ties the two together.
         if info.message_digest != hashlib.new(info.digest, content, usedforsecurity=False).digest():
             return "the content was changed after it was signed"
