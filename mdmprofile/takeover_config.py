@@ -191,10 +191,12 @@ def _pkcs12(payload: Mapping[str, Any], given: str | None) -> Identity:
         secret = password
     else:
         table["embed_password"] = False
+    # Nobody but the heir knows whether it is so; a warning in each build would be the alternative.
+    notes = ("identity.single_device says that this profile is for the one device whose PKCS#12 it holds; check that",)
     if not secret:
-        return Identity(table, pkcs12=content)
+        return Identity(table, pkcs12=content, notes=notes)
     table["password"] = {"file": "device-password.txt"}
-    return Identity(table, {"password": secret}, {"device-password.txt": secret}, content)
+    return Identity(table, {"password": secret}, {"device-password.txt": secret}, content, notes=notes)
 
 
 def _taken(keys: Mapping[str, Any], wanted: Mapping[str, tuple[str, type]]) -> dict[str, Any]:
@@ -286,12 +288,17 @@ def _validity(name: str, table: Mapping[str, Any]) -> Iterable[str]:
 def _signing(opened: OpenedProfile | None) -> list[str]:
     signers = opened.signature.signers if opened and opened.signature else ()
     names = [each.certificate.subject for each in signers if each.certificate]
-    before = f"The old profile was signed by {_text(names[0])}." if names else "The old profile was not signed."
+    told = (
+        f"The old profile was signed by {_text(names[0])}. Installed by hand, the new one must be signed by the same."
+        if names
+        else "The old profile was not signed."
+    )
     return [
-        f"# {before} Installed by hand, the new one must be signed by the same.",
+        f"# {told}",
         "# [signing]",
         '# certificate = "signer.pem"',
         '# key = "signer.key"',
+        '# chain = ["signer-intermediate.pem"]',
     ]
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mdmprofile.certificates import Certificate
+from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.chain import LEAF
 from mdmprofile.cms.trust import judge_trust
 from mdmprofile.cms.verify import Signature, is_signed, verify
@@ -62,6 +62,13 @@ _ISSUED = ("from SCEP", "from ACME")
 _PLACE = re.compile(r" #\d+$")
 
 
+class Keys(NamedTuple):
+    """What opens PKCS#12 files, and encrypted profiles."""
+
+    password: str | None = None
+    recipient: Identity | None = None
+
+
 class Target(NamedTuple):
     """What one file holds.
 
@@ -87,20 +94,20 @@ class Target(NamedTuple):
 
 
 def read_target(
-    name: str, *, now: datetime, password: str | None = None, variables: Variables | None = None
+    name: str, *, now: datetime, keys: Keys | None = None, variables: Variables | None = None
 ) -> tuple[Target, ...]:
     """Everything that ends in one file, or in each file of a directory and those below it.
 
-    ``name`` is a path or ``-``; ``password`` opens PKCS#12 files, ``variables`` fill a config's templates. What cannot
-    be read is in ``errors``; the rest is still there.
+    ``name`` is a path or ``-``; ``variables`` fill a config's templates. What cannot be read is in ``errors``; the
+    rest is still there.
     """
     path = Path(name)
     try:
         if name.lower().startswith(("https://", "http://")):
             raise InputError("servers cannot be checked by this version", where=name, hint="give a file")
         if path != STDIN and os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
-            return _directory(path, now=now, password=password)
-        return (_file(path, now=now, password=password, variables=variables),)
+            return _directory(path, now=now, keys=keys or Keys())
+        return (_file(path, now=now, keys=keys or Keys(), variables=variables),)
     except MdmprofileError as error:
         return (Target((), errors=(error,)),)
 
@@ -135,12 +142,12 @@ def _dated(target: Target, validity: timedelta | None, now: datetime) -> Target:
     )
 
 
-def _directory(path: Path, *, now: datetime, password: str | None) -> tuple[Target, ...]:
+def _directory(path: Path, *, now: datetime, keys: Keys) -> tuple[Target, ...]:
     errors: list[MdmprofileError] = []
     files = sorted(_candidates(path, errors))
     if not files and not errors:
         raise InputError("holds no profile, certificate or config", where=str(path))
-    parts = [(each, _found(each, now=now, password=password)) for each in files]
+    parts = [(each, _found(each, now=now, keys=keys)) for each in files]
     opened = {
         os.path.abspath(_PLACE.sub("", watched.certificate.source))  # noqa: PTH100 - a source is text
         for _, part in parts
@@ -160,10 +167,10 @@ def _directory(path: Path, *, now: datetime, password: str | None) -> tuple[Targ
     )
 
 
-def _found(file: Path, *, now: datetime, password: str | None) -> Target:
+def _found(file: Path, *, now: datetime, keys: Keys) -> Target:
     """A file that nobody named, only its directory: whoever put it there must not have commands run."""
     try:
-        return _file(file, now=now, password=password, commands=False)
+        return _file(file, now=now, keys=keys, commands=False)
     except MdmprofileError as error:
         return Target((), errors=(error,))
 
@@ -223,17 +230,17 @@ def _is_ours(data: bytes) -> bool:
 
 
 def _file(
-    path: Path, *, now: datetime, password: str | None, commands: bool = True, variables: Variables | None = None
+    path: Path, *, now: datetime, keys: Keys, commands: bool = True, variables: Variables | None = None
 ) -> Target:
     if path.suffix.lower() == ".toml":
         return _config(path, now=now, commands=commands, variables=variables)
     source = "standard input" if path == STDIN else str(path)
     data = read_file(path, limit=MAX_PROFILE)
     if is_profile(data):
-        return _opened(data, source, password)
+        return _opened(data, source, keys)
     if data.lstrip()[:1] == b"[" and b"-----BEGIN " not in data:
         return Target(tuple(by_role(_anchors(data, source))))
-    secret = password.encode("utf-8") if password is not None else None
+    secret = keys.password.encode("utf-8") if keys.password is not None else None
     if is_pkcs12(data):
         return _pkcs12_file(data, source, secret)
     return Target(without_repeats(of_file(load_certificates(data, source=source))))
@@ -291,7 +298,7 @@ def _anchors(data: bytes, source: str) -> list[Certificate]:
     return [Certificate(der, f"{source} #{number}") for number, der in enumerate(ders, 1)]
 
 
-def _opened(data: bytes, source: str, password: str | None) -> Target:
+def _opened(data: bytes, source: str, keys: Keys) -> Target:
     """A profile's target.
 
     Where its property list is broken or encrypted, what the signature has to say is reported beside that.
@@ -304,9 +311,17 @@ def _opened(data: bytes, source: str, password: str | None) -> Target:
     try:
         profile = profile_of(signature.content if signature else data, source=source)
         identifier = profile.identifier
-        if profile.encrypted:
-            raise InputError("is encrypted, so its certificates cannot be read", where=source)
-        for each in _payloads(profile, source, password):
+        if profile.encrypted and keys.recipient is None:
+            raise InputError(
+                "is encrypted, so its certificates cannot be read",
+                where=source,
+                hint="give --recipient and --recipient-key; what is judged is the outside alone",
+            )
+        if profile.encrypted and keys.recipient is not None:
+            from mdmprofile.cms.encrypt import decrypt_profile  # noqa: PLC0415 - few profiles are encrypted
+
+            profile = decrypt_profile(profile, keys.recipient, source=source)
+        for each in _payloads(profile, source, keys.password):
             watched += each.watched
             if len(watched) > MAX_IN_ONE_FILE:
                 raise InputError(f"holds more than {MAX_IN_ONE_FILE} certificates", where=source)

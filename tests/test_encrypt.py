@@ -703,3 +703,24 @@ def test_mistake_in_the_table_is_named_and_nothing_is_built(
     assert outcome.code == 3
     assert expected in outcome.err
     assert not (tmp_path / "out").exists()
+
+
+def test_check_and_lint_open_an_encrypted_profile_with_its_key(
+    site: Site, tmp_path: Path, mdmprofile: Command
+) -> None:
+    """Without the key only the outside is judged, and both say so."""
+    device = issue("Device")
+    for name, data in (("device.pem", device.pem), ("device.key", device.key_pem())):
+        (tmp_path / name).write_bytes(data)
+    words = ("build", "-c", site.config, "--recipient", tmp_path / "device.pem", "-o", tmp_path)
+    assert mdmprofile(*words).code == 0
+    key = ("--recipient", tmp_path / "device.pem", "--recipient-key", tmp_path / "device.key")
+    profile = tmp_path / "enroll.mobileconfig"
+    assert mdmprofile("check", profile).code == 3
+    outcome = mdmprofile("check", profile, *key, "--format", "json")
+    assert outcome.code == 0
+    assert {"root", "intermediate", "signer"} <= {each["role"] for each in outcome.json["certificates"]}
+    assert "encryption.not-judged" in mdmprofile("lint", profile, "--format", "json").rules
+    outcome = mdmprofile("lint", profile, *key, "--format", "json")
+    assert outcome.code == 0
+    assert "encryption.not-judged" not in outcome.rules

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mdmprofile.anchors import load_anchors
 from mdmprofile.cli.config_flags import parse_variables
 from mdmprofile.cli.params import DATE_OPTIONS, DURATION, FILE, report_options, right_now
+from mdmprofile.cli.recipient_flags import RECIPIENT_KEY_OPTIONS, load_recipient
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.findings import by_severity
 from mdmprofile.plan import Plan, Thresholds, judge_dates, make_plan
 from mdmprofile.reports.model import View
 from mdmprofile.secret import SecretSource
-from mdmprofile.targets import date_identities, read_target
+from mdmprofile.targets import Keys, date_identities, read_target
 
 
 @click.command("check")
@@ -36,6 +38,7 @@ from mdmprofile.targets import date_identities, read_target
     "--var", "variables", metavar="NAME=VALUE", multiple=True, help="Template variable of configs; repeatable."
 )
 @click.option("--password-file", type=FILE, help="File with the password of PKCS#12 targets.")
+@RECIPIENT_KEY_OPTIONS
 @click.option("-o", "--output", type=FILE, help="Write the report to this file.")
 @DATE_OPTIONS
 @report_options("warning")
@@ -53,6 +56,7 @@ def command(
     warn: timedelta | None,
     critical: timedelta | None,
     at: datetime | None,
+    **flags: Any,  # noqa: ANN401 - the recipient's flags
 ) -> int:
     """Judge the dates of everything in profiles, certificate files, directories and configs.
 
@@ -70,8 +74,9 @@ def command(
     now = at or right_now()
     trusted = load_anchors(anchors) if anchors else None
     password = SecretSource("file", password_file, "--password-file").fetch() if password_file else None
+    keys = Keys(password, load_recipient(flags))
     given = parse_variables(variables)
-    found = [each for name in targets for each in read_target(name, now=now, password=password, variables=given)]
+    found = [each for name in targets for each in read_target(name, now=now, keys=keys, variables=given)]
     read = date_identities(found, now=now, validity=identity_validity)
     findings, plans = [], []
     for each in read:

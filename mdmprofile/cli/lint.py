@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mdmprofile.catalogue import RULES
+from mdmprofile.certificates import Identity
 from mdmprofile.cli.params import AT, FILE, report_options, right_now
+from mdmprofile.cli.recipient_flags import RECIPIENT_KEY_OPTIONS, load_recipient
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.errors import InputError
 from mdmprofile.findings import Finding, by_severity
@@ -35,6 +38,7 @@ from mdmprofile.tables import nearest
     help="What the profiles are; auto goes by the payloads.",
 )
 @click.option("-o", "--output", type=FILE, help="Write the report to this file.")
+@RECIPIENT_KEY_OPTIONS
 @AT
 @report_options("warning", "sarif", "junit", "github")
 @with_session
@@ -46,6 +50,7 @@ def command(
     kind: str,
     output: Path | None,
     at: datetime | None,
+    **flags: Any,  # noqa: ANN401 - the recipient's flags
 ) -> int:
     """Judge any profile by Apple's rules: payloads, keys, certificates and signature.
 
@@ -59,7 +64,8 @@ def command(
     """
     now = at or right_now()
     wanted = _wanted(select, disable)
-    reports = [_report(path, now, kind, wanted) for path in files]
+    recipient = load_recipient(flags)
+    reports = [_report(path, now, kind, wanted, recipient) for path in files]
     found = [each._replace(where=_place(report.source, each)) for report in reports for each in report.findings]
     view = View(
         now=now,
@@ -72,13 +78,15 @@ def command(
     return session.finish(view, output=output)
 
 
-def _report(path: Path, now: datetime, kind: str, wanted: Callable[[str], bool]) -> FileReport:
+def _report(
+    path: Path, now: datetime, kind: str, wanted: Callable[[str], bool], recipient: Identity | None
+) -> FileReport:
     source = "standard input" if path == STDIN else str(path)
     try:
         data = read_file(path, limit=MAX_PROFILE)
     except InputError as error:
         return FileReport(source, errors=(error,))
-    linted = lint(data, source=source, now=now, kind=kind)
+    linted = lint(data, source=source, now=now, kind=kind, recipient=recipient)
     return FileReport(source, [each for each in linted.findings if wanted(each.rule)], linted.errors)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from mdmprofile.certificates import Identity
 from mdmprofile.cms.verify import is_signed, verify
 from mdmprofile.errors import CertificateError, MdmprofileError
 from mdmprofile.findings import Finding, Severity, by_severity
@@ -39,14 +40,17 @@ class Linted(NamedTuple):
     errors: tuple[MdmprofileError, ...] = ()
 
 
-def lint(data: bytes, *, source: str = "", now: datetime, kind: str = AUTO) -> Linted:
+def lint(
+    data: bytes, *, source: str = "", now: datetime, kind: str = AUTO, recipient: Identity | None = None
+) -> Linted:
     """Judge the bytes of a profile, signed or not, as of ``now`` (aware UTC).
 
     ``kind`` is ``enrollment`` or ``trust`` where that is known, else ``auto``: what holds an MDM payload is an
-    enrollment profile. Raises nothing: bytes that are no profile are in ``errors``.
+    enrollment profile; ``recipient`` opens an encrypted one. Raises nothing: bytes that are no profile are in
+    ``errors``.
     """
     try:
-        opened = open_profile(data, source=source)
+        opened = open_profile(data, source=source, recipient=recipient)
     except MdmprofileError as error:
         return Linted(source, by_severity(_of_the_signature(data, source)), (error,))
     errors: list[MdmprofileError] = []
