@@ -22,11 +22,14 @@ from mdmprofile.moments import day
 from mdmprofile.payloads import types
 from mdmprofile.pfx import Budget
 from mdmprofile.profile import Profile
+from mdmprofile.propertylist import read_plist
 from mdmprofile.reader import OpenedProfile, payload_certificates
 
 # Of a payload and in a name; a hostile profile could fill the memory with them.
 _MOST_REFERENCES = 100
 _LONGEST_NAME = 200
+
+_MOST_RECIPIENTS = 20
 
 VERIFIED, UNVERIFIED, NOT_SIGNED, NOT_VALID = "Verified", "Unverified", "Not signed", "Not valid"
 
@@ -93,6 +96,7 @@ class Inspection(NamedTuple):
     payloads: tuple[ShownPayload, ...]
     encrypted: bool
     decrypted: bool
+    recipients: tuple[str, ...] = ()
 
 
 def inspect(
@@ -119,7 +123,21 @@ def inspect(
         each._replace(referred_by=tuple(sorted({one for one, other in referring if other == each.number})))
         for each in found
     )
-    return Inspection(status, reason, signers, plist, payloads, opened.encrypted, not profile.encrypted)
+    recipients = _recipients(opened) if opened.encrypted else ()
+    return Inspection(status, reason, signers, plist, payloads, opened.encrypted, not profile.encrypted, recipients)
+
+
+def _recipients(opened: OpenedProfile) -> tuple[str, ...]:
+    """For whom an encrypted profile is, as its envelope names them; or why that cannot be read."""
+    from mdmprofile.cms.envelope import parse_envelope  # noqa: PLC0415 - few profiles are encrypted
+
+    content = read_plist(opened.content, source=opened.source).get("EncryptedPayloadContent")
+    if not isinstance(content, bytes):
+        return ("EncryptedPayloadContent holds no data",)
+    try:
+        return tuple(each.description for each in parse_envelope(content).recipients[:_MOST_RECIPIENTS])
+    except MdmprofileError as error:
+        return (f"EncryptedPayloadContent {error.message}",)
 
 
 def _signers(signature: Signature | None, anchors: Sequence[Certificate], now: datetime) -> Iterable[ShownSigner]:

@@ -705,9 +705,7 @@ def test_mistake_in_the_table_is_named_and_nothing_is_built(
     assert not (tmp_path / "out").exists()
 
 
-def test_check_and_lint_open_an_encrypted_profile_with_its_key(
-    site: Site, tmp_path: Path, mdmprofile: Command
-) -> None:
+def test_check_and_lint_open_an_encrypted_profile_with_its_key(site: Site, tmp_path: Path, mdmprofile: Command) -> None:
     """Without the key only the outside is judged, and both say so."""
     device = issue("Device")
     for name, data in (("device.pem", device.pem), ("device.key", device.key_pem())):
@@ -720,6 +718,8 @@ def test_check_and_lint_open_an_encrypted_profile_with_its_key(
     outcome = mdmprofile("check", profile, *key, "--format", "json")
     assert outcome.code == 0
     assert {"root", "intermediate", "signer"} <= {each["role"] for each in outcome.json["certificates"]}
+    serial = f"{device.certificate.serial_number:X}"
+    assert f"for serial number {serial.zfill(len(serial) + len(serial) % 2)} of" in mdmprofile("show", profile).out
     assert "encryption.not-judged" in mdmprofile("lint", profile, "--format", "json").rules
     outcome = mdmprofile("lint", profile, *key, "--format", "json")
     assert outcome.code == 0

@@ -88,7 +88,7 @@ CONFIG_OPTIONS: Decorator = options(
         help="Where the results go; - for the main one on stdout.  [default: out]",
     ),
     click.option("--var", "variables", metavar="NAME=VALUE", multiple=True, help="Template variable; repeatable."),
-    click.option("--identifier", help="PayloadIdentifier of the profile."),
+    click.option("--identifier", help="PayloadIdentifier of the profile; --replaces keeps the old one."),
     click.option("--display-name", help="Name that the user sees."),
     click.option("--organization", help="Organization that the user sees."),
     click.option("--description", help="Description that the user sees."),

@@ -87,6 +87,9 @@ def command(
         findings += judge_trust(opened.signature, trusted, at=now)
     elif shown.status == UNVERIFIED:
         findings.append(_trust_not_judged())
+        shown = shown._replace(
+            reason=f"{shown.reason}, as far as public roots go; --trust CA adds what the device trusts"
+        )
     if chosen is not None:
         shown = shown._replace(payloads=(_chosen(shown, chosen, source),))
     warned = [NOT_AUTHENTIC] if shown.status == NOT_VALID else []

@@ -23,6 +23,7 @@ MAX_OID_BYTES = 64
 
 _INDEFINITE, _CONSTRUCTED = 0x80, 1
 _SHOWN = 5
+_LONGEST = 300
 
 CIPHERS = ("aes128_cbc", "aes256_cbc")
 _RSA = "rsaes_pkcs1v15"
@@ -65,6 +66,16 @@ class Recipient:
             return f"key identifier {self.key_identifier[:20].hex()}"
         digits = f"{self.serial:X}"
         return f"serial number {digits[:40].zfill(len(digits) + len(digits) % 2)}"
+
+    @property
+    def description(self) -> str:
+        """The label, with the issuer's name where there is one."""
+        if self.issuer is None:
+            return self.label
+        try:
+            return f"{self.label} of {asn1_x509.Name.load(self.issuer).human_friendly}"[:_LONGEST]
+        except PARSER_ERRORS:
+            return self.label
 
 
 @dataclass(frozen=True)

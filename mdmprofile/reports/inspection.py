@@ -56,6 +56,7 @@ def as_dict(shown: Inspection) -> dict[str, Any]:
         "reason": shown.reason,
         "signed": bool(shown.signers),
         "encrypted": shown.encrypted,
+        "recipients": list(shown.recipients),
         "signers": [_signer_dict(each) for each in shown.signers],
         "profile": {key: _plain(value) for key, value in _top(shown).items()},
         "payloads": [_payload_dict(each) for each in shown.payloads],
@@ -74,6 +75,7 @@ def _status(shown: Inspection) -> list[Line]:
         lines.insert(0, Line(NOT_AUTHENTIC, "bad"))
     if shown.encrypted:
         lines.append(Line("Encrypted" + (", opened with the recipient's key" if shown.decrypted else "")))
+        lines += [Line(f"for {each}") for each in shown.recipients]
     return lines
 
 
