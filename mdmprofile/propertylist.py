@@ -150,7 +150,7 @@ def _plain_doctype() -> re.Pattern[bytes]:
     """
     between = rb"[^<>\"'\[]{0,1000}+"
     literal = rb"(?:\"[^\"]{0,1000}+\"|'[^']{0,1000}+')"
-    return re.compile(rb"<!DOCTYPE%b(?:%b%b){0,2}>" % (between, literal, between))
+    return re.compile(rb"<!DOCTYPE%b(?:%b%b){0,2}(?:\[\s{0,100}+\]\s{0,100}+)?>" % (between, literal, between))
 
 
 def _has_long(text: bytes, opening: bytes, closing: bytes) -> bool:

@@ -57,6 +57,7 @@ def references(*numbers: int) -> bytes:
             id="SYSTEM DOCTYPE",
         ),
         pytest.param(b"<!DOCTYPE plist>" + xml(b"<true/>"), id="DOCTYPE alone"),
+        pytest.param(b"<!DOCTYPE plist [ ]>" + xml(b"<true/>"), id="DOCTYPE with nothing declared"),
         pytest.param(b"\xef\xbb\xbf" + DECLARATION + xml(b"<true/>"), id="byte order mark"),
         pytest.param(b"\xef\xbb\xbf\r\n " + DECLARATION + xml(b"<true/>"), id="mark and white space"),
         pytest.param(b"\n\t " + DECLARATION + xml(b"<true/>"), id="white space first"),
