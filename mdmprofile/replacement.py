@@ -19,7 +19,7 @@ from mdmprofile.mdm_replacement import MANUAL, MDM, judge_install_right, judge_m
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile, parse
 from mdmprofile.reader import OpenedProfile, payload_certificates
-from mdmprofile.rollover import judge_pins, judge_roots
+from mdmprofile.rollover import ServerTrust, judge_fetch, judge_pins, judge_roots, server_trust
 from mdmprofile.rules import judge
 from mdmprofile.values import changed, same
 
@@ -65,8 +65,10 @@ _ANSWERS = {
 
 
 class Replacement(NamedTuple):
-    """The verdict: ``accepted`` when no finding is an error, with everything that changes beside it.
+    """The verdict: ``accepted`` when a device takes it, with everything that changes beside it.
 
+    A device that loses the server by it (``replacement.ca-rollover``) takes it all the same. ``trust`` is whether the
+    profiles trust the server's own certificate.
     Not ``old_intact`` is an old profile whose signature is broken, so that it need not be what devices have.
     """
 
@@ -76,6 +78,7 @@ class Replacement(NamedTuple):
     findings: tuple[Finding, ...]
     changes: Changes
     old_intact: bool = True
+    trust: ServerTrust = ServerTrust(None, None)
 
     @property
     def verdict(self) -> str:
@@ -84,11 +87,24 @@ class Replacement(NamedTuple):
             return "Nobody can tell: the signature of the old file is broken, so it need not be what devices have."
         how = "sent over MDM" if self.via == MDM else "installed by hand"
         if self.accepted:
-            nothing = "; nothing in it changes" if self.changes.nothing else ""
-            return f"A device will take the new profile, {how}{nothing}."
+            return self._taken(how)
         broken = {each.rule for each in self.findings if each.severity is Severity.ERROR}
         answers = "; ".join(dict.fromkeys(text for rule, text in _ANSWERS.items() if rule in broken))
         return f"A device will refuse the new profile, {how}{f': {answers}' if answers else ''}."
+
+    def _taken(self, how: str) -> str:
+        """What a device takes, and what it can do no more afterwards."""
+        found = {each.rule for each in self.findings if each.severity is not Severity.INFO}
+        behind = "; nothing in it changes" if self.changes.nothing else ""
+        if "replacement.rights-dropped" in found:
+            behind = "; it is the last one that can be sent over MDM"
+        if self.via == MDM and self.trust.old is False:
+            return "A device cannot fetch the new profile over MDM: with the old one it does not trust the server."
+        if self.trust.new is False:
+            behind = f", and then not trust the server any more{behind}"
+        elif "replacement.ca-rollover" in found:
+            behind = f", and then perhaps not trust the server any more{behind}"
+        return f"A device will take the new profile, {how}{behind}."
 
 
 def compare(
@@ -117,6 +133,7 @@ def compare(
                 "is encrypted, so it cannot be compared", where=source, hint="decrypt it first: mdmprofile decrypt"
             )
     changes = find_changes(old, new)
+    trust = server_trust(old, new, servers)
     findings = by_severity(
         (
             *_at(new_source, _identifier(old, new)),
@@ -125,13 +142,14 @@ def compare(
             *(_signer(old_signer, new_signer, new_source) if via == MANUAL else ()),
             *_at(new_source, _new_flaws(old, new)),
             *_at(new_source, _unreadable(old, new)),
-            *_at(new_source, judge_roots(old, new, servers=servers, at=at)),
+            *(_at(old_source, judge_fetch(trust, servers)) if via == MDM else ()),
+            *_at(new_source, judge_roots(old, new, trust, servers=servers, at=at)),
             *_at(new_source, judge_pins(old, new)),
             *_at(new_source, _scope(old, new)),
             *_at(new_source, _new_identity(changes)),
         )
     )
-    return Replacement(not has_errors(findings), via, new.identifier, findings, changes)
+    return Replacement(_taken(findings), via, new.identifier, findings, changes, trust=trust)
 
 
 def compare_opened(
@@ -160,7 +178,7 @@ def compare_opened(
     flaws = (*judge_old_signature(old), *_at(new.source, new.findings))
     findings = by_severity((*flaws, *result.findings))
     return result._replace(
-        accepted=not has_errors(findings), findings=findings, old_intact=not has_errors(judge_old_signature(old))
+        accepted=_taken(findings), findings=findings, old_intact=not has_errors(judge_old_signature(old))
     )
 
 
@@ -190,6 +208,11 @@ def judge_replacement(
         old_source=old.source,
     )
     return (*judge_old_signature(old), *result.findings)
+
+
+def _taken(findings: Iterable[Finding]) -> bool:
+    """Whether a device takes it; losing the server afterwards is no refusal."""
+    return not has_errors(each for each in findings if each.rule != "replacement.ca-rollover")
 
 
 def signer_of(opened: OpenedProfile) -> Certificate | None:

@@ -186,15 +186,15 @@ def test_every_bad_file_is_named_in_one_run(tmp_path: Path, mdmprofile: Command)
     assert mdmprofile("diff", hidden, hidden, "--via", "pigeon", at=None).code == 3
 
 
-def test_root_that_leaves_and_what_proves_it_harmless(tmp_path: Path, mdmprofile: Command) -> None:
-    """A warning, unless the server's certificate shows that it moved, or the root has ended anyway."""
+def test_root_that_leaves(tmp_path: Path, mdmprofile: Command) -> None:
+    """A warning, and an error where the server's certificate is known; none where the root has ended anyway."""
     following = root_ca("Next Root")
     new = changed(OLD, lambda each: payload(each, ROOT).update(PayloadContent=following.der, PayloadUUID=uuid(9)))
     words = ("diff", write(tmp_path, "old", OLD), write(tmp_path, "new", new))
     outcome = mdmprofile(*words, "--at", "2031-03-01", at=None)
     assert outcome.code == 1
     assert "[replacement.ca-rollover, observed]" in outcome.out
-    for name, issuer, code in (("moved", following, 0), ("still", ROOT_CA, 1)):
+    for name, issuer, code in (("moved", following, 2), ("still", ROOT_CA, 2)):
         (tmp_path / name).write_bytes(server_leaf(issuer).pem)
         assert mdmprofile(*words, "--at", "2031-03-01", "--server-certificate", tmp_path / name, at=None).code == code
     later = (ROOT_CA.ours.not_after + DAY).date()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mdmprofile.changes import ADDED, COMING, KEPT, REMOVED, UPDATED, CertificateChange, PayloadChange
+from mdmprofile.findings import Severity, worst
 from mdmprofile.moments import day, stamp
 from mdmprofile.printable import fitted, printable
 from mdmprofile.replacement import Replacement
@@ -13,6 +14,7 @@ from mdmprofile.reports.model import Line, Section
 from mdmprofile.values import KeyChange
 
 _MARKS = {KEPT: ("=", "dim"), UPDATED: ("~", "warn"), REMOVED: ("-", "bad"), ADDED: ("+", "good")}
+_STYLES: Mapping[Severity | None, str] = {Severity.ERROR: "bad", Severity.WARNING: "warn"}
 _TYPE = 28
 
 
@@ -26,8 +28,7 @@ def sections(replacement: Replacement, verdict: str = "") -> list[Section]:
         ("Access rights", [*_rights("+", changes.rights_added), *_rights("-", changes.rights_dropped)]),
         ("Device identity", [Line(changes.identity.why)] if changes.identity else []),
     ]
-    style = "good" if replacement.accepted else "bad"
-    first = Section(verdict or replacement.verdict, (), style)
+    first = Section(verdict or replacement.verdict, (), _STYLES.get(worst(replacement.findings), "good"))
     return [first, *(Section(title, lines) for title, lines in named if lines)]
 
 
