@@ -295,7 +295,7 @@ def _open_pkcs12(
             raise PasswordError(
                 f"{problem}, or it is not an intact PKCS#12 file",
                 where=source,
-                hint="give its password, for trust.certificates as trust.pkcs12_password",
+                hint="give its password, or name the certificates in PEM",
             ) from None
         raise CertificateError(
             f"is not an intact PKCS#12 file: {first_line(error)}", where=source, hint="export it again"

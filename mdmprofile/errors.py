@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 # What the parsers of other people's bytes raise when those are malformed; each becomes an error of ours.
 PARSER_ERRORS = (
@@ -75,6 +76,16 @@ class CertificateError(MdmprofileError):
 
 class PasswordError(CertificateError):
     """A private key or PKCS#12 file needs a password, or another one."""
+
+
+@contextlib.contextmanager
+def password_from(hint: str) -> Iterator[None]:
+    """Have a ``PasswordError`` say where the caller takes the password from."""
+    try:
+        yield
+    except PasswordError as error:
+        error.hint = hint
+        raise
 
 
 class ProfileError(MdmprofileError):

@@ -14,7 +14,15 @@ from mdmprofile.config import EncryptionSettings, EnrollmentConfig, ProfileSetti
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
 from mdmprofile.config_signing import SigningSettings
 from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
-from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, ProfileError, SecretError, collect
+from mdmprofile.errors import (
+    CertificateError,
+    MdmprofileError,
+    PasswordError,
+    ProfileError,
+    SecretError,
+    collect,
+    password_from,
+)
 from mdmprofile.extras import Extras, load_extras
 from mdmprofile.inputs import MAX_PROFILE, read_file
 from mdmprofile.printable import printable
@@ -25,6 +33,8 @@ if TYPE_CHECKING:
     from mdmprofile.reader import OpenedProfile  # slow to import, needed for replacements only
 
 T = TypeVar("T")
+
+_GIVE_IT = "give its password with {}, or as {} in a config"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +83,7 @@ class _Loader:
         self.commands = commands
         self.errors: list[MdmprofileError] = []
         self.pkcs12_password: str | None = None
+        self.pkcs12_hint = "name the certificates in PEM"
         self._certificates: dict[Path, tuple[Certificate, ...]] = {}
 
     def attempt(self, action: Callable[[], T]) -> T | None:
@@ -87,10 +98,12 @@ class _Loader:
 
     def _of_file(self, path: Path) -> tuple[Certificate, ...]:
         if path not in self._certificates:
-            password = _bytes(self.pkcs12_password)
-            found = self.attempt(lambda: load_certificates(read_file(path), source=str(path), password=password))
-            self._certificates[path] = found or ()
+            self._certificates[path] = self.attempt(lambda: self._certificates_in(path)) or ()
         return self._certificates[path]
+
+    def _certificates_in(self, path: Path) -> tuple[Certificate, ...]:
+        with password_from(self.pkcs12_hint):
+            return load_certificates(read_file(path), source=str(path), password=_bytes(self.pkcs12_password))
 
     def secret(self, source: SecretSource | None) -> str | None:
         if source is not None and source.kind == "command" and not self.commands:
@@ -100,21 +113,29 @@ class _Loader:
         return None if source is None else self.attempt(lambda: source.fetch(self.prompt))
 
     def unlocked(
-        self, opener: Callable[[bytes | None], T], source: SecretSource | None, file: Path
+        self, opener: Callable[[bytes | None], T], source: SecretSource | None, file: Path, hint: str
     ) -> tuple[T | None, str | None]:
-        """What ``opener`` makes of the file with its password, and that password; asks where none is configured."""
+        """What ``opener`` makes of the file with its password, and that password; asks where none is configured.
+
+        ``hint`` says where the password is given.
+        """
+
+        def opened(secret: str | None) -> T:
+            with password_from(hint):
+                return opener(_bytes(secret))
+
         password = self.secret(source)
         if source is not None and password is None:
             self.attempt(lambda: read_file(file))
             return None, None
         try:
-            return opener(_bytes(password)), password
+            return opened(password), password
         except PasswordError as error:
             if source is not None or self.prompt is None:
                 self.errors.append(error)
                 return None, None
             password = self.prompt(printable(f"Password of {file}"))
-            return self.attempt(lambda: opener(_bytes(password))), password
+            return self.attempt(lambda: opened(password)), password
         except MdmprofileError as error:
             self.errors.append(error)
             return None, None
@@ -139,6 +160,7 @@ def load_materials(
     secrets = private and enrollment
     signing = config.signing
     load.pkcs12_password = load.secret(config.trust.pkcs12_password)
+    load.pkcs12_hint = "give its password as trust.pkcs12_password, or name the certificates in PEM"
     trust = load.certificates(config.trust.certificates)
     signing_chain = load.certificates(signing.chain) if signing else ()
     signer = _signer(signing, load, private=private) if signing else None
@@ -191,6 +213,7 @@ def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identi
             lambda password: load_pkcs12(read_file(pkcs12), source=str(pkcs12), password=password),
             signing.pkcs12_password,
             pkcs12,
+            _GIVE_IT.format("--signer-pkcs12-password-file", "signing.pkcs12_password"),
         )[0]
     if not private:
         return None
@@ -213,7 +236,10 @@ def _in_files(
     file: Path, password: SecretSource | None, certificates: tuple[Certificate, ...], load: _Loader
 ) -> Identity | None:
     key, _ = load.unlocked(
-        lambda given: load_private_key(read_file(file), source=str(file), password=given), password, file
+        lambda given: load_private_key(read_file(file), source=str(file), password=given),
+        password,
+        file,
+        _GIVE_IT.format("--signer-key-password-file", "signing.key_password"),
     )
     if key is None or not certificates:
         return None
@@ -284,7 +310,9 @@ def _pkcs12(settings: Pkcs12Settings, load: _Loader) -> Pkcs12File | None:
         data = read_file(file)
         return data, load_pkcs12(data, source=str(file), password=password)
 
-    found, password = load.unlocked(opened, settings.password, file)
+    found, password = load.unlocked(
+        opened, settings.password, file, _GIVE_IT.format("--pkcs12-password-file", "identity.password")
+    )
     return None if found is None else Pkcs12File(*found, password, file.name)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.containers import is_pkcs12, load_certificates, load_pkcs12, load_private_key
-from mdmprofile.errors import EncryptionError, MdmprofileError, PasswordError, collect
+from mdmprofile.errors import EncryptionError, MdmprofileError, PasswordError, collect, password_from
 from mdmprofile.inputs import read_file
 from mdmprofile.printable import printable
 from mdmprofile.secret import Prompt, SecretSource
@@ -32,7 +32,8 @@ def load_recipients(paths: Iterable[Path]) -> tuple[Certificate, ...]:
     errors: list[MdmprofileError] = []
     for path in paths:
         try:
-            found += recipients_of(load_certificates(read_file(path), source=str(path)))
+            with password_from("name the certificate in PEM instead"):
+                found += recipients_of(load_certificates(read_file(path), source=str(path)))
         except MdmprofileError as error:
             errors.append(error)
     if errors:
@@ -54,13 +55,16 @@ def load_recipient(files: RecipientFiles, *, prompt: Prompt | None = None) -> Id
     loaders raise.
     """
     if files.pkcs12 is not None:
-        return _from_pkcs12(files.pkcs12, files.pkcs12_password, prompt)
+        with password_from("give its password with --recipient-pkcs12-password-file"):
+            return _from_pkcs12(files.pkcs12, files.pkcs12_password, prompt)
     certificate, key = files.certificate or files.key, files.key or files.certificate
     if certificate is None or key is None:
         raise EncryptionError("has no recipient", hint="name the recipient's certificate and key")
     data = read_file(certificate)
     if files.key is None and is_pkcs12(data):
-        return _from_pkcs12(certificate, files.key_password or files.pkcs12_password, prompt)
+        hint = "name the file with --recipient-pkcs12, and its password with --recipient-pkcs12-password-file"
+        with password_from(hint):
+            return _from_pkcs12(certificate, files.key_password or files.pkcs12_password, prompt)
     certificates = load_certificates(data, source=str(certificate))
     if files.key is None and b"PRIVATE KEY-----" not in data:
         raise EncryptionError(
@@ -69,12 +73,13 @@ def load_recipient(files: RecipientFiles, *, prompt: Prompt | None = None) -> Id
             hint="name the file of the recipient's key too",
         )
     key_data = data if key == certificate else read_file(key)
-    private = _unlocked(
-        lambda password: load_private_key(key_data, source=str(key), password=password),
-        files.key_password,
-        key,
-        prompt,
-    )
+    with password_from("give its password with --recipient-key-password-file"):
+        private = _unlocked(
+            lambda password: load_private_key(key_data, source=str(key), password=password),
+            files.key_password,
+            key,
+            prompt,
+        )
     identities = [Identity(each, private) for each in certificates]
     matching = next((each for each in identities if each.key_matches), None)
     if matching is None:

@@ -294,7 +294,10 @@ def _pkcs12(identity: Identity) -> Pkcs12File | None:
         opened = load_pkcs12(identity.pkcs12, source="the PKCS#12 payload", password=(password or "").encode() or None)
     except PasswordError as error:
         hint = "put its password into a file and give it with --pkcs12-password-file"
-        raise PasswordError(error.message, where=error.where, hint=hint) from None
+        if not password:
+            raise PasswordError(error.message, where=error.where, hint=hint) from None
+        message = "this password does not open it, or it is not an intact PKCS#12 file"
+        raise PasswordError(message, where=error.where, hint="give the password that it was exported with") from None
     return Pkcs12File(identity.pkcs12, opened, password, "device.p12")
 
 

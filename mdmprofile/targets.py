@@ -19,7 +19,7 @@ from mdmprofile.cms.verify import Signature, is_signed, verify
 from mdmprofile.config import EnrollmentConfig, load_config
 from mdmprofile.config_identity import Pkcs12Settings
 from mdmprofile.containers import MAX_IN_ONE_FILE, is_certificate, is_pkcs12, load_certificates, load_pkcs12
-from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, collect
+from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, collect, password_from
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
 from mdmprofile.inventory import (
@@ -242,7 +242,8 @@ def _file(
         return Target(tuple(by_role(_anchors(data, source))))
     secret = keys.password.encode("utf-8") if keys.password is not None else None
     if is_pkcs12(data):
-        return _pkcs12_file(data, source, secret)
+        with password_from("give its password with --password-file"):
+            return _pkcs12_file(data, source, secret)
     return Target(without_repeats(of_file(load_certificates(data, source=source))))
 
 
