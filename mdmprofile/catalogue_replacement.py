@@ -53,7 +53,8 @@ REPLACEMENT_RULES: dict[str, Rule] = {
     "replacement.new-identity": Rule("info", "The device gets a new certificate.", "expect it on the server", _MDM),
     "replacement.ca-rollover": Rule(
         "warning",
-        "A root leaves, and nothing shows that the server no longer needs it.",
+        "A root leaves, and nothing shows that the server no longer needs it; an error where the server's "
+        "certificate is known and the old or the new profile does not trust it.",
         "send a profile with both roots first, then move the server, then drop the old root",
         "observed",
     ),

@@ -32,6 +32,7 @@ _ANCIENT = ("1.2.840.113549.1.1.2", "1.2.840.113549.1.1.3")
 _CLIENT_AUTH = frozenset(("1.3.6.1.5.5.7.3.2", "2.5.29.37.0"))
 
 _LONGEST_NAME = 120
+_LONGEST_EXPONENT, _LONGEST_KEY = 64, 16_384
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -255,6 +256,9 @@ def _verify(key: object, subject: x509.Certificate) -> None:
         # There are none for MD5, which cryptography knows as a digest but not as a signature of today.
         parameters = subject.signature_algorithm_parameters or padding.PKCS1v15()
         if not isinstance(parameters, padding.PSS | padding.PKCS1v15):
+            raise InvalidSignature
+        # The usual one has 17 bits; a signature by one of thousands takes a hundred times as long to verify.
+        if key.public_numbers().e.bit_length() > _LONGEST_EXPONENT or key.key_size > _LONGEST_KEY:
             raise InvalidSignature
         key.verify(subject.signature, subject.tbs_certificate_bytes, parameters, digest)
     elif isinstance(key, ec.EllipticCurvePublicKey):

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from mdmprofile.pfx import Budget
 
 MAX_IN_ONE_FILE = 2000
+# Of one file: whoever has more of them has another file than was meant.
+MAX_ERRORS = 20
+# Bytes. The password is hashed whole for each part, and nobody types one that long.
+MAX_PASSWORD = 1024
 
 # The filters of warnings belong to the whole process; threads that change them at once leave them changed.
 _WARNINGS = threading.Lock()
@@ -178,7 +182,7 @@ def _from_pem(data: bytes, source: str) -> Iterator[Certificate]:
                 labels.append(label.decode("ascii", "replace"))
         except MdmprofileError as error:
             errors.append(error)
-        if len(found) > MAX_IN_ONE_FILE:
+        if len(found) > MAX_IN_ONE_FILE or len(errors) >= MAX_ERRORS:
             break
     if errors:
         raise collect(errors)
@@ -287,6 +291,10 @@ def _open_pkcs12(
 ) -> tuple[list[Certificate], object | None]:
     from mdmprofile.pfx import open_pfx  # noqa: PLC0415 - slow to import, for PKCS#12 only
 
+    if password is not None and len(password) > MAX_PASSWORD:
+        raise PasswordError(
+            f"its password is longer than {MAX_PASSWORD:,} bytes", where=source, hint="export it with a shorter one"
+        )
     try:
         found, key = open_pfx(data, password, source=source, budget=budget)
     except X509_ERRORS as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _SHOWN = 120
@@ -12,6 +13,8 @@ def shown(value: object) -> str:
     """A value of somebody else's profile as a message quotes it: text cut to a length, anything else by its kind."""
     if not isinstance(value, str):
         return f"of type {type(value).__name__}"
+    if "//" in value and "@" in value:
+        value = re.sub(r"//[^/?#\s]{1,1000}@", "//***@", value)
     return repr(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!r}..."
 
 

@@ -137,7 +137,9 @@ def _is_secret(payload: Mapping[str, Any]) -> bool:
     kind, inner = payload.get("PayloadType"), payload.get("PayloadContent")
     if kind == types.SCEP:
         return isinstance(inner, Mapping) and "Challenge" in inner
-    if kind in (types.MDM, *types.CERTIFICATES):
+    if kind in types.CERTIFICATES:
+        return isinstance(inner, bytes) and b"PRIVATE KEY-----" in inner
+    if kind == types.MDM and not any("@" in each or "?" in each for each in payload.values() if isinstance(each, str)):
         return False
     if kind in (types.ACME, types.PKCS12, types.REMOVAL_PASSWORD):
         return True

@@ -8,7 +8,7 @@ from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.cms.structure import holds_content
 from mdmprofile.cms.verify import Signature, is_signed, verify
 from mdmprofile.containers import load_certificates
-from mdmprofile.errors import CertificateError, ProfileError
+from mdmprofile.errors import CertificateError, Problems, ProfileError
 from mdmprofile.findings import Finding
 from mdmprofile.inputs import MAX_PROFILE
 from mdmprofile.profile import Profile, parse
@@ -94,4 +94,8 @@ def payload_certificates(content: object, *, source: str) -> tuple[Certificate, 
     """
     if not isinstance(content, bytes):
         raise CertificateError("holds no data", where=source)
-    return load_certificates(content, source=source)
+    try:
+        return load_certificates(content, source=source)
+    except Problems as error:
+        # One error of one kind, so that a payload with several faults does not end what is said of the others.
+        raise CertificateError(error.errors[0].message, where=source, hint=error.errors[0].hint) from None

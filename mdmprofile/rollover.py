@@ -33,8 +33,10 @@ def server_trust(old: Profile, new: Profile, servers: Sequence[Certificate]) -> 
         return ServerTrust(None, None)
     before, after = certificates_of(old), certificates_of(new)
     had = any(_authorities(before))
+    # A server shows its intermediates itself, even where only its own certificate was given.
+    beside = [each for each in _authorities(after) if not each.self_signed]
     return ServerTrust(
-        _trusts(before, servers) if had else None,
+        _trusts(before, [*servers, *beside]) if had else None,
         _trusts(after, servers) if had or any(_authorities(after)) else None,
     )
 

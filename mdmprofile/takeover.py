@@ -339,7 +339,8 @@ def _file_name(role: str, certificate: Certificate, found: _Sorted) -> str:
     """A name that tells the certificate, and is not taken by another of the same name."""
     name = f"pki/{role if role != LEAF else 'leaf'}-{_slug(certificate.name)}.pem"
     taken = {*found.trust, *found.pinned}
-    return name if name not in taken else name.replace(".pem", f"-{certificate.sha256[:8]}.pem")
+    # The whole fingerprint, because a name of somebody else's can end in a part of it.
+    return name if name not in taken else f"{name.removesuffix('.pem')}-{certificate.sha256}.pem"
 
 
 def _slug(text: str) -> str:

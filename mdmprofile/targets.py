@@ -58,7 +58,6 @@ _JUDGED = (
     "identity.validity",
 )
 _ISSUED = ("from SCEP", "from ACME")
-# The place of a certificate in a file that holds several.
 _PLACE = re.compile(r" #\d+$")
 
 

@@ -31,7 +31,11 @@ def renderer(variables: Variables) -> Render:
 
     def render(text: str) -> str:
         # Jinja2 is slow to import and most configs have no template.
-        return _render(text, variables) if any(mark in text for mark in _MARKS) else text
+        if not any(mark in text for mark in _MARKS):
+            return text
+        if len(text) > MAX_LENGTH:
+            raise TemplateError(f"the template is longer than {MAX_LENGTH // 1024} KiB", hint="shorten it")
+        return _render(text, variables)
 
     return render
 

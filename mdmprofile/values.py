@@ -126,6 +126,9 @@ def quoted(value: object) -> str:
 def changed(old: object, new: object) -> str:
     """``changes from … to …``; of long texts that begin alike, the part that differs."""
     behind = ""
+    if isinstance(old, str) and isinstance(new, str):
+        # Before anything is cut off: what is left of a URL no longer shows that it held a password.
+        old, new = _USER.sub("//***@", old), _USER.sub("//***@", new)
     if isinstance(old, str) and isinstance(new, str) and max(len(old), len(new)) > _LONGEST:
         pairs = enumerate(zip(old, new, strict=False))
         start = next((place for place, (one, other) in pairs if one != other), min(len(old), len(new)))

@@ -318,16 +318,20 @@ def test_build_refuses_an_encrypted_old_profile(site: Site, mdmprofile: Command)
     assert "is encrypted" in outcome.err
 
 
-def test_build_warns_of_a_rollover_unless_the_server_has_moved(
+def test_build_warns_of_a_rollover_whose_server_moved_too_early(
     site: Site, installed: Path, mdmprofile: Command
 ) -> None:
-    """With the server's certificate in the config there is nothing to guess."""
+    """With the server's certificate in the config there is nothing to guess; by hand nobody has to fetch it."""
     following = root_ca("Next Root")
     (site.folder / "root.pem").write_bytes(following.pem)
     (site.folder / "intermediate.pem").write_bytes(b"")
     site.edit(lambda text: text.replace('"root.pem", "intermediate.pem"', '"root.pem"'))
     (site.folder / "server.pem").write_bytes(server_leaf(following).pem)
     outcome = build(mdmprofile, site, installed)
+    assert outcome.code == 0
+    found = [each["severity"] for each in outcome.json["findings"] if each["rule"] == "replacement.ca-rollover"]
+    assert found == ["warning"]
+    outcome = build(mdmprofile, site, installed, "--via", "manual")
     assert outcome.code == 0
     assert "replacement.ca-rollover" not in outcome.rules
     site.edit(lambda text: text.replace('server_certificate = "server.pem"', ""))

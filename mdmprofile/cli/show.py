@@ -134,12 +134,12 @@ def _extract(session: Session, opened: OpenedProfile, shown: Inspection, target:
             where=f"{opened.source}: {payload.path}",
             hint="choose a certificate payload; mdmprofile show lists them",
         )
-    private = payload.kind not in types.CERTIFICATES or not payload.certificates
-    if not private:
+    is_certificate = payload.kind in types.CERTIFICATES and bool(payload.certificates)
+    if is_certificate:
         found = [each.certificate for each in payload.certificates]
         encoding = Encoding.DER if target.suffix.lower() in _DER_SUFFIXES and len(found) == 1 else Encoding.PEM
         content = b"".join(each.parsed.public_bytes(encoding) for each in found)
-    write_one(target, content, private=private)
+    write_one(target, content, private=not is_certificate)
     named = ", ".join(each.certificate.name for each in payload.certificates) or payload.kind
     line = f"wrote {target} ({len(content):,} bytes): {named}"
     return session.finish(view._replace(files=[*view.files, line]), to_stderr=target == STDIN)

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.cms.verify import Signature
-from mdmprofile.containers import MAX_IN_ONE_FILE, is_pkcs12, load_certificates
+from mdmprofile.containers import MAX_IN_ONE_FILE, is_pkcs12
 from mdmprofile.errors import CertificateError
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile
-from mdmprofile.reader import OpenedProfile
+from mdmprofile.reader import OpenedProfile, payload_certificates
 
 AUTO, AS_ENROLLMENT, AS_TRUST = "auto", "enrollment", "trust"
 KINDS = (AUTO, AS_ENROLLMENT, AS_TRUST)
@@ -114,7 +114,7 @@ def _read(content: object) -> tuple[tuple[Certificate, ...], str]:
 
 def _read_bytes(content: bytes) -> tuple[tuple[Certificate, ...], str]:
     try:
-        return load_certificates(content), ""
+        return payload_certificates(content, source=""), ""
     except CertificateError as error:
         return (), f"it {error.message}"[:_LONGEST]
 

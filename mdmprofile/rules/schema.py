@@ -95,10 +95,10 @@ def keys(examined: Examined) -> Iterable[Finding]:
     for path, values, known in _tables(examined):
         for name, value in values.items():
             for found in _key(path, name, value, known):
-                told += 1
-                if told > MAX_TOLD:
-                    return
-                yield found
+                # Information is cut, so that no crowd of it stands before an error.
+                told += found.severity is Severity.INFO
+                if found.severity is not Severity.INFO or told <= MAX_TOLD:
+                    yield found
 
 
 @rule("profile.unknown-payload", on=FILE)
