@@ -81,7 +81,7 @@ def command(
 def _open_both(old: Path, new: Path, recipient: Identity | None) -> tuple[OpenedProfile, OpenedProfile]:
     """Both profiles; raises what is wrong with either of them in one go."""
     if old == new == STDIN:
-        raise InputError("cannot be both profiles", where="standard input", hint="name a file for one of them")
+        raise InputError("standard input cannot be both profiles", hint="name a file for one of them")
     opened: list[OpenedProfile] = []
     errors: list[MdmprofileError] = []
     for file in (old, new):
