@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,3 +239,79 @@ def test_standard_output_and_input_have_names(site: Site, plain: Path, mdmprofil
     flags = ("--signer", site.folder / "signer.pem", "--signer-key", site.folder / "signer.key")
     assert "wrote standard output (" in mdmprofile("sign", plain, "-o", "-", *flags).err
     assert "standard input cannot be both profiles" in mdmprofile("diff", "-", "-").err
+
+
+def test_init_from_refuses_what_it_would_not_heed(site: Site, plain: Path, mdmprofile: Command) -> None:
+    """A flag that is silently ignored is one that somebody relies upon."""
+    new = site.folder / "new"
+    outcome = mdmprofile("init", "--from", plain, new, "--identity", "acme")
+    assert outcome.code == 3
+    assert "--identity and --from contradict each other" in outcome.err
+    word = put(site, "word", b"open-4711\n")
+    outcome = mdmprofile("init", "--from", plain, new, "--pkcs12-password-file", word)
+    assert outcome.code == 3
+    assert "--pkcs12-password-file is not needed" in outcome.err
+    assert not new.exists()
+
+
+def test_init_asks_at_the_terminal_for_the_password_of_a_pkcs12(site: Site, p12: Path) -> None:
+    """The answer is not shown, and gets into the file beside the config."""
+    pty = pytest.importorskip("pty")
+    identity = payload("com.apple.security.pkcs12", "00000000-0000-4000-8000-000000000002")
+    old = put(site, "old", plistlib.dumps(enrollment(lambda: identity | {"PayloadContent": p12.read_bytes()})))
+    words = (sys.executable, "-m", "mdmprofile", "init", "--from", str(old), str(site.folder / "new"))
+    shown = bytearray()
+
+    def read(terminal: int) -> bytes:
+        data = os.read(terminal, 1024)
+        shown.extend(data)
+        if b"Password of the PKCS#12 payload" in data:
+            os.write(terminal, b"open-4711\n")
+        return data
+
+    status = pty.spawn(words, read, lambda _: b"")
+    assert os.waitstatus_to_exitcode(status) == 0, shown.decode()
+    assert b"open-4711" not in shown
+    assert (site.folder / "new" / "device-password.txt").read_bytes().strip() == b"open-4711"
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [
+        ("sign", ("--signer-pkcs11 'pkcs11:", "--signer-command 'openssl")),
+        ("lint", ("--format github",)),
+        ("show", ("--recipient device.pem",)),
+        ("diff", ("--recipient device.pem",)),
+        ("unsign", ("-o - |",)),
+        ("init", ("--pkcs12-password-file password.txt",)),
+    ],
+)
+def test_help_shows_how_the_less_common_flags_are_used(
+    command: str, wanted: tuple[str, ...], mdmprofile: Command
+) -> None:
+    """An example is what most people read of a help."""
+    examples = mdmprofile(command, "-h", at=None).out.partition("Example")[2].partition("Options:")[0]
+    for each in wanted:
+        assert each in examples
+
+
+def test_one_is_singular(site: Site, mdmprofile: Command) -> None:
+    """One payload is, and two are."""
+    wifi = payload("com.apple.wifi.managed", "00000000-0000-4000-8000-000000000009", SSID_STR="office")
+    profile = enrollment()
+    profile["PayloadContent"].append(wifi)
+    outcome = mdmprofile("lint", put(site, "one", plistlib.dumps(profile)))
+    assert "1 of the payloads is not needed to enroll" in outcome.out
+    profile["PayloadContent"].append(wifi | {"PayloadUUID": "00000000-0000-4000-8000-000000000008"})
+    outcome = mdmprofile("lint", put(site, "two", plistlib.dumps(profile)))
+    assert "2 of the payloads are not needed to enroll" in outcome.out
+
+
+def test_a_key_that_is_kept_is_singular(site: Site, mdmprofile: Command) -> None:
+    """The notes of a takeover count as people do."""
+    profile = enrollment()
+    profile["PayloadContent"][-1]["ExampleVendorKey"] = True
+    outcome = mdmprofile("init", "--from", put(site, "old", plistlib.dumps(profile)), site.folder / "new")
+    assert "ExampleVendorKey of com.apple.mdm: kept as it is in extra-keys.plist" in outcome.out, (
+        outcome.out + outcome.err
+    )

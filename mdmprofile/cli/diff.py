@@ -64,6 +64,7 @@ def command(
       mdmprofile diff installed.mobileconfig out/enroll.mobileconfig
       mdmprofile diff old.mobileconfig new.mobileconfig --via manual --format json
       mdmprofile diff old.mobileconfig new.mobileconfig --server-certificate server.pem
+      mdmprofile diff old.mobileconfig encrypted.mobileconfig --recipient device.pem --recipient-key device.key
     """
     before, after = _open_both(old, new, load_recipient(flags))
     leaves = [each for file in servers for each in load_certificates(read_file(file), source=str(file))]

@@ -66,6 +66,7 @@ def command(
       mdmprofile show enroll.mobileconfig --trust pki/root.pem
       mdmprofile show enroll.mobileconfig --payload 1 --extract root.pem
       mdmprofile show signed.mobileconfig --format plist | less
+      mdmprofile show encrypted.mobileconfig --recipient device.pem --recipient-key device.key
     """
     now = at or right_now()
     if extract is not None and chosen is None:

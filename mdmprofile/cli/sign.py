@@ -54,6 +54,9 @@ def command(
       mdmprofile sign plain.mobileconfig -o signed.mobileconfig \\
         --signer signer.pem --signer-key signer.key --signer-chain intermediate.pem
       mdmprofile sign - -o - --signer-pkcs12 signer.p12 --signer-pkcs12-password-file pw < in > out
+      mdmprofile sign in -o out --signer-pkcs11-pin-file pin \\
+        --signer-pkcs11 'pkcs11:token=mdm;object=signer?module-path=/usr/lib/softhsm/libsofthsm2.so'
+      mdmprofile sign in -o out --signer signer.pem --signer-command 'openssl dgst -sha256 -sign signer.key'
       mdmprofile sign in -o out --signer-cms-command 'security cms -S -G -H SHA256 -N "My identity"'
     """
     session.keep_stdout_free(output)

@@ -30,6 +30,7 @@ def command(session: Session, file: Path, output: Path, force: bool) -> int:
     \b
     Example:
       mdmprofile unsign signed.mobileconfig -o plain.mobileconfig
+      mdmprofile unsign signed.mobileconfig -o - | plutil -p -
     """
     session.keep_stdout_free(output)
     source = "standard input" if file == STDIN else str(file)
