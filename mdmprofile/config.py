@@ -140,7 +140,7 @@ def load_config(
     ``Problems`` with every mistake that was found.
     """
     source = "flags" if file is None else "standard input" if file == STDIN else str(file)
-    data = parse_toml(read_file(file, limit=MAX_CONFIG), source=source) if file is not None else {}
+    data = _tables_of(file, source) if file is not None else {}
     merged = _merge(data, overrides or {})
     base = file.parent if file is not None and file != STDIN else Path()
     context = t.Context(base, renderer(variables or {}), lenient=lenient)
@@ -166,13 +166,29 @@ def load_config(
     return config._replace(unfilled=tuple(context.unfilled))
 
 
-def read_signing(values: Mapping[str, Any]) -> SigningSettings:
-    """The signer's settings alone, for signing a file without a config; raises as ``load_config`` does."""
+def read_signing(values: Mapping[str, Any], *, names: Mapping[str, str] | None = None) -> SigningSettings:
+    """The signer's settings alone, for signing a file without a config; raises as ``load_config`` does.
+
+    ``names`` are what messages call the keys, such as the flags that gave them.
+    """
     context = t.Context(Path(), renderer({}))
-    settings = signing_settings(t.Table(values, "signing", context))
+    settings = signing_settings(t.Table(values, "signing", context), names=names)
     if context.problems:
         raise collect(context.problems)
     return settings
+
+
+def _tables_of(file: Path, source: str) -> dict[str, Any]:
+    data = read_file(file, limit=MAX_CONFIG)
+    try:
+        return parse_toml(data, source=source)
+    except ConfigError:
+        from mdmprofile.reader import is_profile  # noqa: PLC0415 - slow to import, needed for a mistake only
+
+        if not is_profile(data):
+            raise
+        hint = "mdmprofile init --from makes a config of it"
+        raise ConfigError("is a profile, not a config", where=source, hint=hint) from None
 
 
 def parse_toml(data: bytes, *, source: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ _FILES = ("key", "key_password")
 _PKCS12 = ("pkcs12", "pkcs12_password")
 _PKCS11 = ("pkcs11", "pkcs11_pin")
 _COMMANDS = ("command", "cms_command")
+_SECRETS = {"key_password": "key", "pkcs12_password": "pkcs12", "pkcs11_pin": "pkcs11"}
 _SOURCES = ("key", "pkcs12", "pkcs11", "command", "cms_command")
 
 # What a flag chooses instead of other keys of the table. A certificate goes where the new key brings its own.
@@ -47,8 +49,12 @@ ALTERNATIVES = {
 }
 
 
-def signing_settings(table: t.Table) -> SigningSettings:
-    """Read the table; its mistakes go to its context."""
+def signing_settings(table: t.Table, *, names: Mapping[str, str] | None = None) -> SigningSettings:
+    """Read the table; its mistakes go to its context.
+
+    ``names`` are what messages call the keys where they were given as flags.
+    """
+    called = {each: each for each in ("certificate", *_SOURCES)} | dict(names or {})
     settings = SigningSettings(
         certificate=table.take("certificate", t.path, None),
         key=table.take("key", t.path, None),
@@ -61,34 +67,44 @@ def signing_settings(table: t.Table) -> SigningSettings:
         cms_command=table.take("cms_command", _command, None),
         chain=table.take("chain", t.several(t.path), ()),
     )
-    _check_source(table)
-    for secret, used in (("key_password", "key"), ("pkcs12_password", "pkcs12"), ("pkcs11_pin", "pkcs11")):
+    _check_source(table, called)
+    for secret, used in _SECRETS.items():
         if secret in table and used not in table:
-            table.context.problem(table.where(secret), f"is of no use without {used}", f"add {used}, or remove it")
+            table.context.problem(
+                table.where(secret), f"is of no use without {called[used]}", f"add {called[used]}, or remove it"
+            )
     if settings.pkcs11 is not None and settings.pkcs11.pin_file is not None:
         if "pkcs11_pin" in table:
-            table.context.problem(table.where("pkcs11_pin"), "contradicts the pin-source of pkcs11", "remove one")
+            table.context.problem(
+                table.where("pkcs11_pin"), f"contradicts the pin-source of {called['pkcs11']}", "remove one"
+            )
         source = SecretSource("file", settings.pkcs11.pin_file, "signing.pkcs11")
         settings = settings._replace(pkcs11_pin=source)
     table.finish()
     return settings
 
 
-def _check_source(table: t.Table) -> None:
+def _check_source(table: t.Table, called: Mapping[str, str]) -> None:
     """Exactly one source, with the certificate where it needs one and without where it has its own."""
     sources = [each for each in _SOURCES if each in table]
-    if sources == ["key"] and "certificate" in table:
-        return
-    if not sources and "certificate" in table:
-        table.context.problem("signing.key", "is missing", "name the file with the signer's private key")
-    elif sources == ["command"] and "certificate" not in table:
-        table.context.problem("signing.certificate", "is missing", "name the certificate that command signs for")
-    elif len(sources) != 1 or sources == ["key"] or (sources == ["pkcs12"] and "certificate" in table):
-        table.context.problem(
-            "signing",
-            "needs either certificate and key, or pkcs12, pkcs11, command or cms_command",
-            "name one of them",
-        )
+    names = [called[each] for each in sources]
+    if len(sources) > 1:
+        together = f"{', '.join(names[:-1])} and {names[-1]}"
+        table.context.problem("signing", f"{together} contradict each other", "name one of them")
+    elif not sources and "certificate" in table:
+        hint = f"name the file with the signer's private key as {called['key']}"
+        others = f"{called['command']}, {called['pkcs11']} or {called['cms_command']}"
+        table.context.problem("signing.key", "is missing", f"{hint}, or use {others}")
+    elif sources in (["key"], ["command"]) and "certificate" not in table:
+        hint = f"name the certificate that {names[0]} signs for as {called['certificate']}"
+        table.context.problem("signing.certificate", "is missing", hint)
+    elif sources == ["pkcs12"] and "certificate" in table:
+        message = f"{names[0]} and {called['certificate']} contradict each other: a PKCS#12 holds its certificate"
+        table.context.problem("signing", message, "name one of them")
+    elif not sources:
+        one = f"{called['pkcs12']}, {called['pkcs11']}, {called['command']} or {called['cms_command']}"
+        message = f"needs either {called['certificate']} and {called['key']}, or {one}"
+        table.context.problem("signing", message, "name one of them")
 
 
 def _uri(value: Any, context: t.Context) -> Pkcs11Uri:  # noqa: ANN401 - TOML values are of any type

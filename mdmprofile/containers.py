@@ -144,6 +144,12 @@ def load_private_key(data: bytes, *, source: str = "", password: bytes | None = 
             raise PasswordError(
                 "the password does not open the private key", where=source, hint="give the right one"
             ) from None
+        if is_certificate(data) or (b"-----BEGIN CERTIFICATE-----" in data and b"PRIVATE KEY-----" not in data):
+            raise CertificateError(
+                "holds a certificate where the private key belongs",
+                where=source,
+                hint="name the key's file; are the two swapped?",
+            ) from None
         raise CertificateError(
             f"holds no readable private key: {first_line(error)}", where=source, hint="name the key's file, PEM or DER"
         ) from None
@@ -188,6 +194,12 @@ def _from_pem(data: bytes, source: str) -> Iterator[Certificate]:
         raise collect(errors)
     if not found and labels:
         kinds = ", ".join(sorted(set(labels)))
+        if all(each.endswith("PRIVATE KEY") for each in labels):
+            raise CertificateError(
+                "holds a private key where a certificate belongs",
+                where=source,
+                hint="name the certificate's file; are key and certificate swapped?",
+            )
         raise CertificateError(f"holds no certificate, only {kinds}", where=source, hint="name the certificate's file")
     return iter(found)
 

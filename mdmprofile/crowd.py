@@ -42,3 +42,10 @@ def count_elements(data: bytes) -> int:
         if not tag & _CONSTRUCTED:
             position += length
     return count
+
+
+def damage(data: bytes) -> str:
+    """How a person would put what is wrong with BER that cannot be read: its outer length says whether the end is."""
+    size = data[1] & 0x7F if len(data) > 1 and data[1] & 0x80 else 0
+    length = int.from_bytes(data[2 : 2 + size], "big") if size else data[1] if len(data) > 1 else 1
+    return "cut short" if 2 + size + length > len(data) else "damaged"

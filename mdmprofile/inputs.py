@@ -13,6 +13,7 @@ MAX_PROFILE = 16 * 1024 * 1024
 MAX_CONFIG = 1024 * 1024
 MAX_SECRET = 64 * 1024
 
+ABSENT = "no such file"
 STDIN = Path("-")
 
 
@@ -34,9 +35,7 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
     except IsADirectoryError:
         raise InputError("is a directory where a file belongs", where=where, hint="name the file in it") from None
     except FileNotFoundError:
-        raise InputError(
-            "no such file", where=where, hint="check the path; paths in a config are relative to the config"
-        ) from None
+        raise InputError(ABSENT, where=where, hint="check the path") from None
     except (OSError, ValueError) as error:
         if os.path.isdir(path):  # noqa: PTH112 - Windows reports a directory as a refused permission
             raise InputError("is a directory where a file belongs", where=where, hint="name the file in it") from None
@@ -54,3 +53,11 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
 def is_private(path: Path) -> bool:
     """Whether a file is readable by its owner alone, so that what is made of it should be too."""
     return path != STDIN and not path.stat().st_mode & 0o077
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether both names are those of one file, through links too."""
+    try:
+        return STDIN not in (one, other) and one.samefile(other)
+    except (OSError, ValueError):
+        return False

@@ -16,15 +16,17 @@ from mdmprofile.config_signing import SigningSettings
 from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
 from mdmprofile.errors import (
     CertificateError,
+    InputError,
     MdmprofileError,
     PasswordError,
     ProfileError,
     SecretError,
     collect,
+    flatten,
     password_from,
 )
 from mdmprofile.extras import Extras, load_extras
-from mdmprofile.inputs import MAX_PROFILE, read_file
+from mdmprofile.inputs import ABSENT, MAX_PROFILE, read_file
 from mdmprofile.printable import printable
 from mdmprofile.recipients import recipients_of
 from mdmprofile.secret import Prompt, SecretSource
@@ -186,8 +188,17 @@ def load_materials(
         replaced=_replaced(config.profile.replaces, load) if private else None,
         recipients=_recipients(config.encryption, load) if enrollment else (),
         extras=_extras(config.profile, load) if enrollment else Extras(),
-        errors=tuple({str(each): each for each in load.errors}.values()),
+        errors=tuple({str(each): each for each in _placed(load.errors, config.source)}.values()),
     )
+
+
+def _placed(errors: Iterable[MdmprofileError], source: str) -> Iterable[MdmprofileError]:
+    """The errors; a file absent from a config in another directory may have been meant from here."""
+    folder = Path(source).parent
+    for each in flatten(errors):
+        if isinstance(each, InputError) and each.message == ABSENT and folder in Path(each.where).parents:
+            each.hint = "check the path; paths in a config are relative to the config"
+        yield each
 
 
 def load_signer(settings: SigningSettings, *, prompt: Prompt | None = None) -> Identity | CmsCommand:
@@ -255,6 +266,9 @@ def _on_token(
     from mdmprofile.cms.pkcs11 import token_identity  # noqa: PLC0415 - few signers are on a token
 
     def pin(label: str) -> str:
+        if source is None and load.prompt is None:
+            hint = "give --signer-pkcs11-pin-file, or signing.pkcs11_pin in a config"
+            raise SecretError(f"the token {printable(label)} needs a PIN", where="signing.pkcs11_pin", hint=hint)
         asked = source or SecretSource("prompt", f"PIN of the token {label}", "signing.pkcs11_pin")
         return asked.fetch(load.prompt)
 

@@ -72,6 +72,11 @@ def write_stdout(data: bytes) -> None:
         raise OutputError(f"cannot be written: {error.strerror}", where="standard output", hint=ADVICE) from None
 
 
+def place_of(path: Path) -> str:
+    """What a report calls the place that was written to."""
+    return "standard output" if path == STDOUT else str(path)
+
+
 def make_directory(path: Path) -> None:
     """Make an output directory where there is none. Raises ``OutputError``."""
     with _explained(path):
@@ -136,6 +141,9 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except FileExistsError:
         raise OutputError("is a file where a directory belongs", where=str(path), hint="name a directory") from None
+    except IsADirectoryError:
+        message, hint = "is a directory where a file belongs", "name a file in it"
+        raise OutputError(message, where=str(path), hint=hint) from None
     except FileNotFoundError:
         raise OutputError("its directory does not exist", where=str(path), hint="make it first") from None
     except OSError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.cms.structure import holds_content
 from mdmprofile.cms.verify import Signature, is_signed, verify
-from mdmprofile.containers import load_certificates
+from mdmprofile.containers import is_certificate, is_pkcs12, load_certificates
 from mdmprofile.errors import CertificateError, Problems, ProfileError
 from mdmprofile.findings import Finding
 from mdmprofile.inputs import MAX_PROFILE
@@ -65,6 +65,10 @@ def open_profile(data: bytes, *, source: str = "", recipient: Identity | None = 
         )
     if not data.strip():
         raise ProfileError("is empty where a profile belongs", where=source, hint="copy the file again")
+    kind = _other_kind(data)
+    if kind:
+        hint = "mdmprofile check judges certificates"
+        raise ProfileError(f"is a {kind}, not a profile", where=source, hint=hint)
     signature = verify(data, source=source) if is_signed(data) else None
     content = signature.content if signature else data
     profile = profile_of(content, source=source)
@@ -74,6 +78,15 @@ def open_profile(data: bytes, *, source: str = "", recipient: Identity | None = 
 
         profile = decrypt_profile(profile, recipient, source=source)
     return OpenedProfile(profile, content, signature, source, encrypted)
+
+
+def _other_kind(data: bytes) -> str:
+    """What a file is that people give in a profile's place; empty for anything else."""
+    if b"-----BEGIN CERTIFICATE-----" in data and not looks_like_plist(data) and not is_signed(data):
+        return "certificate"
+    if is_pkcs12(data):
+        return "PKCS#12"
+    return "certificate" if data[:1] == b"0" and is_certificate(data) else ""
 
 
 def profile_of(content: bytes, *, source: str) -> Profile:

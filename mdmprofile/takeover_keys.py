@@ -91,7 +91,8 @@ def about_keys(rebuilt: Profile, keys: Mapping[str, Mapping[str, Any]], file: st
     for uuid, each in keys.items():
         names = [name for name in _names_of(each) if name not in _WORDS]
         if names:
-            yield f"{', '.join(names)} of {kinds.get(uuid, 'the profile')}: kept as they are in {file}"
+            kept = "it is" if len(names) == 1 else "they are"
+            yield f"{', '.join(names)} of {kinds.get(uuid, 'the profile')}: kept as {kept} in {file}"
 
 
 def _names_of(keys: Mapping[str, Any]) -> Iterable[str]:

@@ -138,7 +138,7 @@ UNREADABLE = [
     pytest.param(writes("root.pem", b"hello"), "root.pem: holds no certificate", id="no-certificate"),
     pytest.param(
         lambda site: _write(site, "root.pem", site.root.key_pem()),
-        "root.pem: holds no certificate, only PRIVATE KEY",
+        "root.pem: holds a private key where a certificate belongs",
         id="key-for-certificate",
     ),
     pytest.param(_absent, "root.pem: no such file (check the path", id="absent"),

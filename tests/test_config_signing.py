@@ -17,6 +17,7 @@ HIDDEN = "hunter2-Zz9"
 MODULE = "module-path=/usr/lib/softhsm/libsofthsm2.so"
 URI = f"pkcs11:token=demo;object=signer?{MODULE}"
 ONE = "needs either certificate and key, or pkcs12, pkcs11, command or cms_command"
+CLASH = " contradict each other"
 
 
 def mistakes(values: dict[str, Any]) -> dict[str, str]:
@@ -54,14 +55,17 @@ def test_one_source_is_enough(values: dict[str, Any]) -> None:
     ("values", "expected"),
     [
         ({}, {"signing": ONE}),
-        ({"key": "b"}, {"signing": ONE}),
+        ({"key": "b"}, {"signing.certificate": "is missing"}),
         ({"certificate": "a"}, {"signing.key": "is missing"}),
-        ({"certificate": "a", "pkcs12": "c"}, {"signing": ONE}),
-        ({"certificate": "a", "key": "b", "pkcs11": URI}, {"signing": ONE}),
-        ({"certificate": "a", "key": "b", "command": ["x"]}, {"signing": ONE}),
-        ({"pkcs11": URI, "cms_command": ["x"]}, {"signing": ONE}),
-        ({"pkcs11": URI, "pkcs12": "x"}, {"signing": ONE}),
-        ({"command": ["x"], "cms_command": ["x"], "certificate": "a"}, {"signing": ONE}),
+        (
+            {"certificate": "a", "pkcs12": "c"},
+            {"signing": f"pkcs12 and certificate{CLASH}: a PKCS#12 holds its certificate"},
+        ),
+        ({"certificate": "a", "key": "b", "pkcs11": URI}, {"signing": f"key and pkcs11{CLASH}"}),
+        ({"certificate": "a", "key": "b", "command": ["x"]}, {"signing": f"key and command{CLASH}"}),
+        ({"pkcs11": URI, "cms_command": ["x"]}, {"signing": f"pkcs11 and cms_command{CLASH}"}),
+        ({"pkcs11": URI, "pkcs12": "x"}, {"signing": f"pkcs12 and pkcs11{CLASH}"}),
+        ({"command": ["x"], "cms_command": ["x"], "certificate": "a"}, {"signing": f"command and cms_command{CLASH}"}),
         ({"command": ["x"]}, {"signing.certificate": "is missing"}),
         ({"pkcs11_pin": "1", "pkcs12": "x"}, {"signing.pkcs11_pin": "is of no use without pkcs11"}),
         ({"pkcs11": URI, "key_password": "1"}, {"signing.key_password": "is of no use without key"}),
@@ -148,10 +152,10 @@ def test_command_flag_of_build_signs_for_the_configured_certificate(
     ("flags", "message"),
     [
         (("--signer-cms-command", "a 'b"), "--signer-cms-command: No closing quotation"),
-        (("--signer-cms-command", ""), "signing.cms_command: must be a list"),
-        (("--signer-pkcs11", "token"), "signing.pkcs11: must begin with pkcs11:"),
-        (("--signer-pkcs11-pin-file", "x", "--signer-cms-command", "a"), "is of no use without pkcs11"),
-        (("--signer-cms-command", "a", "--signer-pkcs11", URI), f"signing: {ONE}"),
+        (("--signer-cms-command", ""), "--signer-cms-command: must be a list"),
+        (("--signer-pkcs11", "token"), "--signer-pkcs11: must begin with pkcs11:"),
+        (("--signer-pkcs11-pin-file", "x", "--signer-cms-command", "a"), "is of no use without --signer-pkcs11"),
+        (("--signer-cms-command", "a", "--signer-pkcs11", URI), f"--signer-pkcs11 and --signer-cms-command{CLASH}"),
     ],
     ids=["quotes", "empty", "uri", "pin", "two"],
 )

@@ -188,7 +188,7 @@ def test_every_damaged_block_of_a_bundle_is_named_in_one_run() -> None:
     assert [each.where for each in caught.value.errors] == ["bundle.pem #1", "bundle.pem #3"]
 
 
-@pytest.mark.parametrize("text", ["PRIVATE KEY", "CERTIFICATE REQUEST"])
+@pytest.mark.parametrize("text", ["PUBLIC KEY", "CERTIFICATE REQUEST"])
 def test_pem_of_something_else_is_refused_by_its_kind(text: str) -> None:
     """A key or a request given by mistake is called what it is."""
     data = f"-----BEGIN {text}-----\nAAAA\n-----END {text}-----\n".encode()
@@ -508,7 +508,7 @@ def pem_block(label: str, body: bytes) -> bytes:
 @pytest.mark.parametrize("password", [None, b"given"], ids=["no-password", "password"])
 def test_file_without_a_key_is_not_blamed_on_the_password(data: Callable[[], bytes], password: bytes | None) -> None:
     """Whoever gave the wrong file would search in vain for another password."""
-    with pytest.raises(CertificateError, match="no readable private key") as caught:
+    with pytest.raises(CertificateError, match=r"(no readable|where the) private key") as caught:
         load_private_key(data(), source="leaf.key", password=password)
     assert not isinstance(caught.value, PasswordError)
     assert caught.value.where == "leaf.key"

@@ -518,7 +518,10 @@ def test_key_may_come_in_any_container(source: str, desk: Desk, mdmprofile: Comm
 MISTAKES: dict[str, tuple[Callable[[Desk], tuple[str | Path, ...]], str]] = {
     "nobody": (lambda _: (), "name the recipient"),
     "no-key": (lambda desk: desk.recipient, "holds no private key, without which nothing is decrypted"),
-    "no-certificate": (lambda desk: ("--key", desk.folder / "device.key"), "holds no certificate"),
+    "no-certificate": (
+        lambda desk: ("--key", desk.folder / "device.key"),
+        "holds a private key where a certificate belongs",
+    ),
     "key-of-another": (
         lambda desk: (*desk.recipient, "--key", desk.put("o.key", issue("Other", key=ec_key()).key_pem())),
         "does not belong to the certificate of Device",

@@ -382,7 +382,10 @@ def test_signer_key_flag_alone_lies_over_the_configured_key(site: Site, mdmprofi
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--signer", "other.pem", "--signer-pkcs12", "other.p12"], "signing: needs either certificate and key"),
+        (
+            ["--signer", "other.pem", "--signer-pkcs12", "other.p12"],
+            "signing: pkcs12 and certificate contradict each other",
+        ),
     ],
     ids=["both"],
 )

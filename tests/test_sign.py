@@ -416,7 +416,7 @@ IMPOSSIBLE: dict[str, tuple[Callable[[Desk], tuple[str | Path, ...]], str]] = {
     "edwards-key": (_edwards_key, "neither RSA nor EC"),
     "damaged-key": (_damaged_key, "damaged"),
     "key-cut-short": (_key_cut_short, "holds no readable private key"),
-    "certificate-where-the-key-belongs": (_certificate_for_key, "holds no readable private key"),
+    "certificate-where-the-key-belongs": (_certificate_for_key, "holds a certificate where the private key belongs"),
     "absent-chain": (_absent_chain, "absent.pem: no such file"),
     "signed-already": (_signed_already, "plain.mobileconfig: is signed already"),
     "text": (_input(b"not a profile"), "plain.mobileconfig: is not a property list"),
@@ -425,8 +425,11 @@ IMPOSSIBLE: dict[str, tuple[Callable[[Desk], tuple[str | Path, ...]], str]] = {
     "absent-input": (_absent_input, "plain.mobileconfig: no such file"),
     "no-signer": (lambda _: (), "name the signer"),
     "key-without-certificate": (lambda desk: ("--signer-key", desk.folder / "signer.key"), "name the signer"),
-    "certificate-without-key": (lambda desk: ("--signer", desk.folder / "signer.pem"), "signing.key: is missing"),
-    "two-signers": (lambda desk: (*desk.flags, "--signer-pkcs12", "s.p12"), "either certificate and key, or pkcs12"),
+    "certificate-without-key": (lambda desk: ("--signer", desk.folder / "signer.pem"), "--signer-key: is missing"),
+    "two-signers": (
+        lambda desk: (*desk.flags, "--signer-pkcs12", "s.p12"),
+        "--signer-key and --signer-pkcs12 contradict",
+    ),
 }
 
 
@@ -579,7 +582,7 @@ def test_pipe_carries_the_profile_alone(desk: Desk) -> None:
     assert b"[signing.chain-incomplete, observed]" in done.stderr
     done = piped("unsign", "-", "-o", "-", data=done.stdout)
     assert (done.returncode, done.stdout) == (0, XML)
-    assert b"wrote -" in done.stderr
+    assert b"wrote standard output" in done.stderr
 
 
 def test_pipe_stays_empty_when_nothing_can_be_signed(desk: Desk) -> None:

@@ -229,7 +229,7 @@ def test_raw_signature_that_cannot_be_used_is_refused(case: str, desk: Desk) -> 
     outcome = desk.raw(*command)
     assert outcome.code == 3
     (line,) = (each for each in outcome.err.splitlines() if each.startswith("mdmprofile: "))
-    assert line.startswith("mdmprofile: error: signing.command: ")
+    assert line.startswith("mdmprofile: error: --signer-command: ")
     assert message in line
     assert HIDDEN not in line
     assert desk.out.read_bytes() == b"older"
@@ -283,7 +283,10 @@ BAD_WHOLE: dict[str, tuple[tuple[str, ...], str]] = {
         "returned base64 instead",
     ),
     "detached": ((*WHOLE[:4], *WHOLE[5:], "-inkey", "signer.key"), "it holds no content"),
-    "line-ends-changed": ((*WHOLE[:3], *WHOLE[4:], "-inkey", "signer.key"), "it holds other bytes than it was given"),
+    "line-ends-changed": (
+        (*WHOLE[:3], *WHOLE[4:], "-inkey", "signer.key"),
+        "it holds the profile with other line ends",
+    ),
     "other-content": ((*_python(_FOR_ANOTHER), *WHOLE, "-inkey", "signer.key"), "it holds other bytes"),
     "tampered": ((*_python(_TAMPER), *WHOLE, "-inkey", "signer.key"), "it holds other bytes"),
     "no-certificate": ((*WHOLE, "-inkey", "signer.key", "-nocerts"), "the signer's certificate is not embedded"),
@@ -317,7 +320,7 @@ def test_signed_profile_that_cannot_be_used_is_refused(case: str, desk: Desk) ->
     outcome = desk.whole(*command)
     assert outcome.code == 3
     (line,) = (each for each in outcome.err.splitlines() if each.startswith("mdmprofile: "))
-    assert line.startswith("mdmprofile: error: signing.cms_command: ")
+    assert line.startswith("mdmprofile: error: --signer-cms-command: ")
     assert message in line
     assert HIDDEN not in line
     assert desk.out.read_bytes() == b"older"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mdmprofile.cli.params import DATE_OPTIONS, FILE, Decorator, options
-from mdmprofile.config import EnrollmentConfig, load_config
-from mdmprofile.errors import InputError
+from mdmprofile.config import EnrollmentConfig, load_config, read_signing
+from mdmprofile.config_signing import SigningSettings
+from mdmprofile.errors import InputError, MdmprofileError, flatten
 
 DEFAULT_CONFIG = Path("enroll.toml")
 
@@ -64,6 +66,7 @@ _KEYS = {
     "signer_cms_command": ("signing", "cms_command"),
     "output_dir": ("output", "directory"),
 }
+_SIGNER_FLAGS = {key: f"--{flag.replace('_', '-')}" for flag, (table, key) in _KEYS.items() if table == "signing"}
 _TYPES = {"scep_": "scep", "acme_": "acme", "pkcs12": "pkcs12", "single_device": "pkcs12"}
 
 SIGNER_OPTIONS: Decorator = options(
@@ -78,6 +81,8 @@ SIGNER_OPTIONS: Decorator = options(
     click.option("--signer-command", metavar="COMMAND", help="Signs the bytes on its stdin for --signer."),
     click.option("--signer-cms-command", metavar="COMMAND", help="Returns the profile on its stdin signed."),
 )
+
+_VIAS = click.Choice(["mdm", "manual"])
 
 CONFIG_OPTIONS: Decorator = options(
     click.option("-c", "--config", type=FILE, help="Configuration file.  [default: enroll.toml, if there]"),
@@ -120,7 +125,11 @@ CONFIG_OPTIONS: Decorator = options(
     click.option("--enrollment-url", help="Where automated enrollment begins."),
     click.option("--anchor-certs-url", help="Where the anchor certificates are published."),
     click.option("--replaces", type=FILE, help="Profile to replace: its identifier and UUIDs are kept."),
-    click.option("--via", help="How the replacement is sent: mdm, or manual for by hand.  [default: mdm]"),
+    click.option(
+        "--via",
+        type=_VIAS,
+        help="How the replacement is sent; manual is by hand.  [default: mdm]",
+    ),
     DATE_OPTIONS,
 )
 
@@ -161,6 +170,25 @@ def overrides_of(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if kinds:
         tables["identity"]["type"] = next(iter(kinds))
     return tables
+
+
+def signer_from(flags: Mapping[str, Any]) -> SigningSettings:
+    """The signer's settings where there is no config: what is wrong with them is said in flags."""
+    with in_flags():
+        return read_signing(overrides_of(flags)["signing"], names=_SIGNER_FLAGS)
+
+
+@contextlib.contextmanager
+def in_flags() -> Iterator[None]:
+    """Have the errors about the signer name the flags instead of a config's keys."""
+    try:
+        yield
+    except MdmprofileError as error:
+        for each in flatten([error]):
+            table, _, key = each.where.partition(".")
+            if table == "signing" and (not key or key in _SIGNER_FLAGS):
+                each.where = _SIGNER_FLAGS.get(key, "")
+        raise
 
 
 def _words(flag: str, value: str) -> list[str]:

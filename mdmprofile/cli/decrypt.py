@@ -14,7 +14,7 @@ from mdmprofile.cms.verify import is_signed
 from mdmprofile.errors import EncryptionError
 from mdmprofile.findings import by_severity, finding, has_errors
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
-from mdmprofile.output import write_one
+from mdmprofile.output import place_of, write_one
 from mdmprofile.reader import judge_signature, open_profile
 from mdmprofile.reports.model import View
 
@@ -62,7 +62,7 @@ def command(
         write_one(output, plain, private=True)
         count = len(opened.profile.payloads)
         private = "" if output == STDIN else ", readable by you alone"
-        files = [f"wrote {output} ({len(plain):,} bytes, {count} payloads{private})"]
+        files = [f"wrote {place_of(output)} ({len(plain):,} bytes, {count} payloads{private})"]
     view = View(
         now=right_now(),
         findings=by_severity(findings),

@@ -64,6 +64,7 @@ def command(
       mdmprofile diff installed.mobileconfig out/enroll.mobileconfig
       mdmprofile diff old.mobileconfig new.mobileconfig --via manual --format json
       mdmprofile diff old.mobileconfig new.mobileconfig --server-certificate server.pem
+      mdmprofile diff old.mobileconfig encrypted.mobileconfig --recipient device.pem --recipient-key device.key
     """
     before, after = _open_both(old, new, load_recipient(flags))
     leaves = [each for file in servers for each in load_certificates(read_file(file), source=str(file))]
@@ -81,7 +82,7 @@ def command(
 def _open_both(old: Path, new: Path, recipient: Identity | None) -> tuple[OpenedProfile, OpenedProfile]:
     """Both profiles; raises what is wrong with either of them in one go."""
     if old == new == STDIN:
-        raise InputError("cannot be both profiles", where="standard input", hint="name a file for one of them")
+        raise InputError("standard input cannot be both profiles", hint="name a file for one of them")
     opened: list[OpenedProfile] = []
     errors: list[MdmprofileError] = []
     for file in (old, new):

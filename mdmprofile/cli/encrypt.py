@@ -10,17 +10,16 @@ from typing import Any
 import click
 
 from mdmprofile.certificates import Certificate
-from mdmprofile.cli.config_flags import SIGNER_OPTIONS, overrides_of
+from mdmprofile.cli.config_flags import SIGNER_OPTIONS, in_flags, overrides_of, signer_from
 from mdmprofile.cli.params import AT, END_OPTIONS, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
 from mdmprofile.cms.encrypt import encrypt_profile, judge_encryption
-from mdmprofile.config import read_signing
-from mdmprofile.errors import EncryptionError
+from mdmprofile.errors import EncryptionError, OutputError
 from mdmprofile.findings import Finding, by_severity, finding, has_errors
-from mdmprofile.inputs import MAX_PROFILE, STDIN, is_private, read_file
+from mdmprofile.inputs import MAX_PROFILE, STDIN, is_private, is_same, read_file
 from mdmprofile.materials import load_signer
 from mdmprofile.moments import stamp
-from mdmprofile.output import write_one
+from mdmprofile.output import place_of, write_one
 from mdmprofile.plan import Thresholds, judge_dates, watch
 from mdmprofile.reader import OpenedProfile, judge_signature, open_profile
 from mdmprofile.recipients import load_recipients
@@ -67,6 +66,8 @@ def command(
       mdmprofile encrypt - -o - --recipient one.pem --recipient two.pem < in > out
     """
     session.keep_stdout_free(output)
+    if is_same(file, output):
+        raise OutputError("is the profile to encrypt", where=str(output), hint="choose another name: it would be lost")
     now = at or right_now()
     source = "standard input" if file == STDIN else str(file)
     data = read_file(file, limit=MAX_PROFILE)
@@ -78,8 +79,8 @@ def command(
     if opened.encrypted:
         raise EncryptionError("is encrypted already", where=source, hint="decrypt it first: mdmprofile decrypt")
     certificates = load_recipients(recipients)
-    signing = overrides_of(flags)
-    signer = load_signer(read_signing(signing["signing"]), prompt=ask()) if signing else None
+    with in_flags():
+        signer = load_signer(signer_from(flags), prompt=ask()) if overrides_of(flags) else None
     thresholds = _thresholds(warn, critical)
     about_recipients = judge_encryption(opened.profile, certificates)
 
@@ -90,14 +91,15 @@ def command(
 
     contents = (encrypt_profile(opened.profile, certificates, source=source).to_bytes() for _ in range(1))
     if signer is not None:
-        made = sign_judged(contents, signer, (), judge)
+        with in_flags():
+            made = sign_judged(contents, signer, (), judge)
     else:
         findings = (*judge(None, ()), *_unsigned(opened))
         made = Signed(() if has_errors(findings) else tuple(contents), findings)
     files = ["Nothing was written."]
     for result in made.data:
         write_one(output, result, private=is_private(file))
-        files = _sentences(opened, certificates, made.certificate, f"wrote {output} ({len(result):,} bytes")
+        files = _sentences(opened, certificates, made.certificate, f"wrote {place_of(output)} ({len(result):,} bytes")
     extra = {"recipients": [_recipient_dict(each) for each in certificates], "signed": made.certificate is not None}
     view = View(now=now, findings=by_severity(made.findings), files=files, extra=extra)
     return session.finish(view, to_stderr=output == STDIN)

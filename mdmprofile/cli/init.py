@@ -11,11 +11,13 @@ from pathlib import Path
 import click
 
 from mdmprofile.cli.params import FILE, report_options, right_now
-from mdmprofile.cli.session import Session, with_session
+from mdmprofile.cli.session import Session, ask, with_session
+from mdmprofile.errors import PasswordError
 from mdmprofile.findings import by_severity, has_errors
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
 from mdmprofile.moments import day
 from mdmprofile.output import Pending, make_directory, refuse_existing, write_all
+from mdmprofile.payloads import types
 from mdmprofile.reports.model import View
 from mdmprofile.resources import template_text
 from mdmprofile.secret import SecretSource
@@ -28,8 +30,7 @@ _PLANNED = timedelta(days=180)
 @click.option(
     "--identity",
     type=click.Choice(["scep", "acme", "pkcs12"]),
-    default="scep",
-    show_default=True,
+    show_default="scep",
     help="Where the device's identity comes from.",
 )
 @click.option("--demo", is_flag=True, help="Add a throwaway PKI and a challenge, so that build works at once.")
@@ -41,7 +42,7 @@ _PLANNED = timedelta(days=180)
 def command(
     session: Session,
     directory: Path,
-    identity: str,
+    identity: str | None,
     demo: bool,
     old: Path | None,
     pkcs12_password_file: Path | None,
@@ -57,10 +58,13 @@ def command(
       mdmprofile init
       mdmprofile init --demo demo && cd demo && mdmprofile build
       mdmprofile init --from inherited.mobileconfig mdm && cd mdm && mdmprofile build
+      mdmprofile init --from inherited.mobileconfig mdm --pkcs12-password-file password.txt
     """
     if old is not None:
         if demo:
             raise click.UsageError("--demo and --from are two different beginnings; use one")
+        if identity is not None:
+            raise click.UsageError("--identity and --from contradict each other: the profile has its identity")
         return _take_over(session, old, directory, password_file=pkcs12_password_file, force=force)
     if pkcs12_password_file is not None:
         raise click.UsageError("--pkcs12-password-file belongs to --from")
@@ -72,14 +76,14 @@ def command(
     # The result is TOML, and its values are ours.
     template = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True)  # noqa: S701
     config = template.from_string(template_text("enroll.toml.j2")).render(
-        identity=identity,
+        identity=identity or "scep",
         demo=demo,
         display_name=json.dumps("Example MDM (demo)" if demo else "Example MDM"),
         replace_on=day(now + _PLANNED) if demo else "",
     )
     contents = {"enroll.toml": (config.encode("utf-8"), False)}
     if demo:
-        contents |= demo_files(now=now, identity=identity)
+        contents |= demo_files(now=now, identity=identity or "scep")
     files = [Pending(directory / name, data, secret) for name, (data, secret) in contents.items()]
     _write(files, force=force)
     place = f"cd {shlex.quote(str(directory))} && " if directory != Path() else ""
@@ -101,7 +105,17 @@ def _take_over(session: Session, old: Path, directory: Path, *, password_file: P
     password = None
     if password_file is not None:
         password = SecretSource("file", password_file, "--pkcs12-password-file").fetch()
-    taken = take_over(open_profile(data, source=source), data, password=password)
+    opened = open_profile(data, source=source)
+    try:
+        taken = take_over(opened, data, password=password)
+    except PasswordError:
+        prompt = ask()
+        carried = any("Password" in each for _, each in opened.profile.of_type(types.PKCS12))
+        if password is not None or prompt is None or carried:
+            raise
+        taken = take_over(opened, data, password=prompt("Password of the PKCS#12 payload"))
+    if password is not None and not any(each.name.endswith(".p12") for each in taken.files):
+        raise click.UsageError("--pkcs12-password-file is not needed: the profile's identity is no PKCS#12")
     files = [Pending(directory / each.name, each.data, each.secret) for each in taken.files]
     _write(files, force=force)
     place = f"cd {shlex.quote(str(directory))} && " if directory != Path() else ""

@@ -60,6 +60,7 @@ def command(
     Example:
       mdmprofile lint out/enroll.mobileconfig
       mdmprofile lint profiles/*.mobileconfig --disable signing.unsigned --format sarif -o lint.sarif
+      mdmprofile lint profiles/*.mobileconfig --format github
       mdmprofile lint trust.mobileconfig --as trust --at 2027-01-01
     """
     now = at or right_now()

@@ -18,7 +18,7 @@ from mdmprofile.errors import ProfileError
 from mdmprofile.findings import Finding, by_severity, finding
 from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
 from mdmprofile.inspection import NOT_VALID, UNVERIFIED, Inspection, ShownPayload, inspect
-from mdmprofile.output import write_one, write_stdout
+from mdmprofile.output import place_of, write_one, write_stdout
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile
 from mdmprofile.public import public_roots
@@ -66,6 +66,7 @@ def command(
       mdmprofile show enroll.mobileconfig --trust pki/root.pem
       mdmprofile show enroll.mobileconfig --payload 1 --extract root.pem
       mdmprofile show signed.mobileconfig --format plist | less
+      mdmprofile show encrypted.mobileconfig --recipient device.pem --recipient-key device.key
     """
     now = at or right_now()
     if extract is not None and chosen is None:
@@ -141,7 +142,7 @@ def _extract(session: Session, opened: OpenedProfile, shown: Inspection, target:
         content = b"".join(each.parsed.public_bytes(encoding) for each in found)
     write_one(target, content, private=not is_certificate)
     named = ", ".join(each.certificate.name for each in payload.certificates) or payload.kind
-    line = f"wrote {target} ({len(content):,} bytes): {named}"
+    line = f"wrote {place_of(target)} ({len(content):,} bytes): {named}"
     return session.finish(view._replace(files=[*view.files, line]), to_stderr=target == STDIN)
 
 

@@ -10,16 +10,15 @@ from typing import Any
 import click
 
 from mdmprofile.certificates import Certificate
-from mdmprofile.cli.config_flags import SIGNER_OPTIONS, overrides_of
+from mdmprofile.cli.config_flags import SIGNER_OPTIONS, in_flags, signer_from
 from mdmprofile.cli.params import AT, END_OPTIONS, FILE, report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
 from mdmprofile.cms.verify import is_signed
-from mdmprofile.config import read_signing
 from mdmprofile.errors import SigningError
 from mdmprofile.findings import Finding, by_severity, has_errors
 from mdmprofile.inputs import MAX_PROFILE, STDIN, is_private, read_file
 from mdmprofile.materials import load_signer
-from mdmprofile.output import write_one
+from mdmprofile.output import place_of, write_one
 from mdmprofile.plan import Thresholds, judge_dates, watch
 from mdmprofile.reader import OpenedProfile, open_profile
 from mdmprofile.reports.model import View
@@ -55,6 +54,9 @@ def command(
       mdmprofile sign plain.mobileconfig -o signed.mobileconfig \\
         --signer signer.pem --signer-key signer.key --signer-chain intermediate.pem
       mdmprofile sign - -o - --signer-pkcs12 signer.p12 --signer-pkcs12-password-file pw < in > out
+      mdmprofile sign in -o out --signer-pkcs11-pin-file pin \\
+        --signer-pkcs11 'pkcs11:token=mdm;object=signer?module-path=/usr/lib/softhsm/libsofthsm2.so'
+      mdmprofile sign in -o out --signer signer.pem --signer-command 'openssl dgst -sha256 -sign signer.key'
       mdmprofile sign in -o out --signer-cms-command 'security cms -S -G -H SHA256 -N "My identity"'
     """
     session.keep_stdout_free(output)
@@ -64,7 +66,7 @@ def command(
             "name the signer: --signer with --signer-key or --signer-command, --signer-pkcs12, --signer-pkcs11, or "
             "--signer-cms-command"
         )
-    settings = read_signing(overrides_of(flags)["signing"])
+    settings = signer_from(flags)
     data = read_file(file, limit=MAX_PROFILE)
     source = "standard input" if file == STDIN else str(file)
     if is_signed(data) and not resign:
@@ -84,13 +86,14 @@ def command(
         watched = [watch(certificate, "signer", certificate.source)] if certificate else []
         return judge_dates(watched, thresholds, now=now, building=True)
 
-    signed = sign_judged([opened.content], load_signer(settings, prompt=ask()), (), judge)
+    with in_flags():
+        signed = sign_judged([opened.content], load_signer(settings, prompt=ask()), (), judge)
     files = ["Nothing was written."]
     if signed.data and signed.certificate:
         (result,) = signed.data
         write_one(output, result, private=opened.profile.holds_secret or is_private(file))
         files = [f"took off the signature of {each}" for each in _signers(opened)]
-        files += [f"wrote {output} ({len(result):,} bytes, signed by {signed.certificate.name})"]
+        files += [f"wrote {place_of(output)} ({len(result):,} bytes, signed by {signed.certificate.name})"]
     return session.finish(View(now=now, findings=by_severity(signed.findings), files=files), to_stderr=output == STDIN)
 
 

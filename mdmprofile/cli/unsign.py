@@ -11,7 +11,7 @@ from mdmprofile.cli.session import Session, with_session
 from mdmprofile.errors import ProfileError
 from mdmprofile.findings import by_severity, has_errors
 from mdmprofile.inputs import MAX_PROFILE, STDIN, is_private, read_file
-from mdmprofile.output import write_one
+from mdmprofile.output import place_of, write_one
 from mdmprofile.reader import open_profile
 from mdmprofile.reports.model import View
 
@@ -30,6 +30,7 @@ def command(session: Session, file: Path, output: Path, force: bool) -> int:
     \b
     Example:
       mdmprofile unsign signed.mobileconfig -o plain.mobileconfig
+      mdmprofile unsign signed.mobileconfig -o - | plutil -p -
     """
     session.keep_stdout_free(output)
     source = "standard input" if file == STDIN else str(file)
@@ -42,7 +43,7 @@ def command(session: Session, file: Path, output: Path, force: bool) -> int:
             View(now=right_now(), findings=findings, files=["Nothing was written."]), to_stderr=output == STDIN
         )
     write_one(output, opened.content, private=opened.profile.holds_secret or is_private(file))
-    files = [f"wrote {output} ({len(opened.content):,} bytes)"]
+    files = [f"wrote {place_of(output)} ({len(opened.content):,} bytes)"]
     if has_errors(findings):
         files.append("NOT AUTHENTIC: this is not what a signer is known to have signed. Do not install it.")
     return session.finish(View(now=right_now(), findings=findings, files=files), to_stderr=output == STDIN)

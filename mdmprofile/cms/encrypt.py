@@ -132,10 +132,9 @@ def _seal(content: bytes, recipients: Sequence[Certificate]) -> bytes:
     # Binary: without it, line ends are changed to CRLF.
     try:
         return builder.encrypt(Encoding.DER, [pkcs7.PKCS7Options.Binary])
-    except X509_ERRORS as error:
-        kind = type(error).__name__
+    except X509_ERRORS:
         raise EncryptionError(
-            f"cannot be encrypted ({kind})", where=recipients[0].source, hint="use another recipient"
+            "cannot be encrypted for this recipient", where=recipients[0].source, hint="use another recipient"
         ) from None
 
 

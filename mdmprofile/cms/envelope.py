@@ -13,7 +13,7 @@ from asn1crypto import cms
 from asn1crypto import x509 as asn1_x509
 
 from mdmprofile.certificates import Certificate
-from mdmprofile.crowd import CrowdError, count_elements
+from mdmprofile.crowd import CrowdError, count_elements, damage
 from mdmprofile.errors import PARSER_ERRORS, EncryptionError
 
 MAX_RECIPIENTS = 200
@@ -149,9 +149,9 @@ def parse_envelope(data: bytes, *, source: str = "") -> Envelope:
         raise EncryptionError(
             f"is not intact CMS enveloped data: {error}", where=source, hint="get the profile again"
         ) from None
-    except PARSER_ERRORS as error:
+    except PARSER_ERRORS:
         raise EncryptionError(
-            f"is not intact CMS enveloped data ({type(error).__name__} while reading it)",
+            f"is not intact CMS enveloped data: it is {damage(data)}",
             where=source,
             hint="get the profile again",
         ) from None

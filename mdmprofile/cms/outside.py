@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.cms.command import CmsCommand, refuse, run_signer, unbase64
@@ -13,6 +14,8 @@ from mdmprofile.inputs import MAX_PROFILE
 
 _WHERE = "signing.cms_command"
 _FORM = "return attached CMS signed data, DER or BER"
+_OPENSSL = "openssl cms -sign needs -binary -nodetach -outform DER"
+_LINE_ENDS = "openssl needs -binary -nodetach, or it changes the line ends"
 _STRONG = ("sha256", "sha384", "sha512")
 
 
@@ -33,16 +36,21 @@ def sign_outside(content: bytes, outside: CmsCommand) -> MadeOutside:
     Raises ``SigningError``.
     """
     name = outside.command[0]
+    form = _OPENSSL if Path(name).stem.startswith("openssl") else _FORM
     data = run_signer(outside.command, content, limit=2 * len(content) + MAX_PROFILE, where=_WHERE)
     if not is_signed(data):
-        refuse(f"the command {name} returned {_kind(data)} instead of CMS signed data", _WHERE, _FORM)
+        refuse(f"the command {name} returned {_kind(data)} instead of CMS signed data", _WHERE, form)
     try:
         signature = verify(data, source=f"output of {name}")
     except MdmprofileError as error:
-        refuse(f"what the command {name} returned {error.message}", _WHERE, _FORM)
+        refuse(f"what the command {name} returned {error.message}", _WHERE, form)
     problem = _problem(signature, content, outside.expected)
     if problem:
-        refuse(f"what the command {name} returned is not used: {problem}", _WHERE, _FORM)
+        refuse(
+            f"what the command {name} returned is not used: {problem}",
+            _WHERE,
+            _LINE_ENDS if "line ends" in problem else form,
+        )
     certificate = signature.signers[0].certificate
     if certificate is None:  # pragma: no cover - such a signer is not valid
         refuse("the signer's certificate is not embedded", _WHERE, _FORM)
@@ -52,10 +60,15 @@ def sign_outside(content: bytes, outside: CmsCommand) -> MadeOutside:
 def _problem(signature: Signature, content: bytes, expected: Sequence[Certificate]) -> str:
     """Why the signed data cannot be written; empty when it can."""
     if signature.content != content:
-        return "it holds other bytes than it was given"
+        changed = _one_line_end(signature.content) == _one_line_end(content)
+        return "it holds the profile with other line ends" if changed else "it holds other bytes than it was given"
     if len(signature.signers) != 1:
         return f"it has {len(signature.signers)} signers where devices expect one"
     return _signer_problem(signature.signers[0], expected)
+
+
+def _one_line_end(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n")
 
 
 def _signer_problem(signer: Signer, expected: Sequence[Certificate]) -> str:
@@ -74,5 +87,7 @@ def _signer_problem(signer: Signer, expected: Sequence[Certificate]) -> str:
 def _kind(data: bytes) -> str:
     if data.lstrip().startswith(b"-----BEGIN "):
         return "PEM"
+    if data.lstrip().startswith(b"MIME-Version:"):
+        return "S/MIME"
     decoded = unbase64(data)
     return "base64" if decoded is not None and is_signed(decoded) else "something else"

@@ -13,7 +13,7 @@ from typing import Any
 
 from asn1crypto import cms, core
 
-from mdmprofile.crowd import CrowdError, count_elements
+from mdmprofile.crowd import CrowdError, count_elements, damage
 from mdmprofile.errors import PARSER_ERRORS, SignatureFormatError
 
 MAX_SIGNERS = 16
@@ -92,10 +92,9 @@ def parse_signed_data(data: bytes, *, source: str = "") -> SignedData:
         raise SignatureFormatError(
             f"is not intact CMS signed data: {error}", where=source, hint="get the file again"
         ) from None
-    except PARSER_ERRORS as error:
-        kind = type(error).__name__
+    except PARSER_ERRORS:
         raise SignatureFormatError(
-            f"is not intact CMS signed data ({kind} while reading it)",
+            f"is not intact CMS signed data: it is {damage(data)}",
             where=source,
             hint="get the file again",
         ) from None

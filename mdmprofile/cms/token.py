@@ -23,6 +23,8 @@ WHERE = "signing.pkcs11"
 TOKEN_SECONDS: float = 60
 _CLOSING_SECONDS = 2
 
+_PIN_HINT = "give --signer-pkcs11-pin-file, or signing.pkcs11_pin in a config"
+
 # From the token's label to its PIN; asked when it is needed, and not kept.
 Pin = Callable[[str], str]
 
@@ -39,7 +41,7 @@ def open_session(uri: Pkcs11Uri, pin: Pin) -> pkcs11.Session:
         raise SigningError(
             f"a token needs the Python package python-pkcs11, which cannot be loaded ({name} is missing)",
             where=WHERE,
-            hint='pip install "mdmprofile[pkcs11]"',
+            hint="pip install python-pkcs11",
         ) from None
     token = limited(lambda: _find_token(uri))
     return _login(token, pin) if _wants_login(token) else limited(lambda: _logged_in(token, None))
@@ -101,7 +103,10 @@ def _fail(error: Exception) -> NoReturn:
         pkcs11.PinLocked: ("the PIN is locked after too many wrong ones", "unlock it with the token's own tool"),
         pkcs11.PinExpired: ("the PIN has expired", "set another with the token's own tool"),
         pkcs11.UserPinNotInitialized: ("the token has no user PIN yet", "set one with the token's own tool"),
-        pkcs11.UserNotLoggedIn: ("the token wants a PIN for this key", "give it with signing.pkcs11_pin"),
+        pkcs11.UserNotLoggedIn: (
+            "the token wants a PIN for this key",
+            _PIN_HINT,
+        ),
         pkcs11.DeviceRemoved: ("the token was taken out", "put it back and try again"),
         pkcs11.TokenNotPresent: ("the token was taken out", "put it back and try again"),
         pkcs11.MechanismInvalid: ("the token cannot sign with SHA-256 and this key", "use another key"),

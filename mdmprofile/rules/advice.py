@@ -30,7 +30,8 @@ def needed(examined: Examined) -> Iterable[Finding]:
     if others:
         kinds = list(dict.fromkeys(shown(each.get("PayloadType")) for _, each in others))
         more = " and others" if kinds[_NAMED:] else ""
-        message = f"{len(others)} of the payloads are not needed to enroll: {', '.join(kinds[:_NAMED])}{more}"
+        are = "is" if len(others) == 1 else "are"
+        message = f"{len(others)} of the payloads {are} not needed to enroll: {', '.join(kinds[:_NAMED])}{more}"
         yield finding("profile.unneeded-payload", message, where=others[0][0])
 
 
