@@ -593,16 +593,20 @@ def test_fingerprint_and_certificate_of_the_scep_ca_contradict_each_other(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "lines",
-    ["", 'certificate = "signer.pem"\nkey = "signer.key"\npkcs12 = "signer.p12"'],
+    ("lines", "problem"),
+    [
+        ("", "needs either certificate and key, or pkcs12, pkcs11, command or cms_command"),
+        (
+            'certificate = "signer.pem"\nkey = "signer.key"\npkcs12 = "signer.p12"',
+            "key and pkcs12 contradict each other",
+        ),
+    ],
     ids=["neither", "both"],
 )
-def test_signer_is_either_two_files_or_one_pkcs12(tmp_path: Path, lines: str) -> None:
+def test_signer_is_either_two_files_or_one_pkcs12(tmp_path: Path, lines: str, problem: str) -> None:
     """Neither and both are mistakes of the table."""
     text = CONFIG.partition("[signing]")[0] + f"[signing]\n{lines}\n"
-    assert mistakes(tmp_path, text) == {
-        "signing": "needs either certificate and key, or pkcs12, pkcs11, command or cms_command (name one of them)"
-    }
+    assert mistakes(tmp_path, text) == {"signing": f"{problem} (name one of them)"}
 
 
 def test_keys_of_identities_issued_per_device_say_that_they_come_later(tmp_path: Path) -> None:

@@ -310,7 +310,9 @@ def test_one_is_singular(site: Site, mdmprofile: Command) -> None:
 def test_a_key_that_is_kept_is_singular(site: Site, mdmprofile: Command) -> None:
     """The notes of a takeover count as people do."""
     profile = enrollment()
-    profile["PayloadContent"][-1]["ExampleVendorKey"] = True
+    mdm = next(each for each in profile["PayloadContent"] if each["PayloadType"] == "com.apple.mdm")
+    del mdm["ServerURLPinningCertificateUUIDs"], mdm["CheckInURLPinningCertificateUUIDs"]
+    mdm["ExampleVendorKey"] = True
     outcome = mdmprofile("init", "--from", put(site, "old", plistlib.dumps(profile)), site.folder / "new")
     assert "ExampleVendorKey of com.apple.mdm: kept as it is in extra-keys.plist" in outcome.out, (
         outcome.out + outcome.err

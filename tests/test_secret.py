@@ -502,7 +502,8 @@ def test_signing_settings_alone_are_judged_like_the_table_of_a_config() -> None:
     with pytest.raises(MdmprofileError) as caught:
         read_signing({"certificate": Path("a"), "kye": Path("b")})
     assert str(caught.value) == (
-        "signing.key: is missing (name the file with the signer's private key); "
+        "signing.key: is missing (name the file with the signer's private key as key, "
+        "or use command, pkcs11 or cms_command); "
         "signing.kye: is not a known key (did you mean key?)"
     )
 
