@@ -23,7 +23,7 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
     Reads one byte past the limit at most, so that an endless file costs no more than a large one.
     Raises ``InputError`` when the file is absent, a directory, unreadable or larger.
     """
-    where = "standard input" if path == STDIN else str(path)
+    where = place_of(path)
     try:
         if path == STDIN and sys.stdin is None:
             raise InputError("is closed", where=where, hint="name a file instead")
@@ -48,6 +48,11 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
             f"is larger than the limit of {limit // 1024:,} KiB", where=where, hint="check that it is the right file"
         )
     return data
+
+
+def place_of(path: Path) -> str:
+    """What a report calls the place that was read."""
+    return "standard input" if path == STDIN else str(path)
 
 
 def is_private(path: Path) -> bool:

@@ -21,7 +21,7 @@ from mdmprofile.config_identity import Pkcs12Settings
 from mdmprofile.containers import MAX_IN_ONE_FILE, is_certificate, is_pkcs12, load_certificates, load_pkcs12
 from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, collect, password_from
 from mdmprofile.findings import Finding, Severity, finding
-from mdmprofile.inputs import MAX_PROFILE, STDIN, read_file
+from mdmprofile.inputs import MAX_PROFILE, STDIN, place_of, read_file
 from mdmprofile.inventory import (
     by_role,
     evident_role,
@@ -69,7 +69,7 @@ class Keys(NamedTuple):
 
 
 class Target(NamedTuple):
-    """What one file holds.
+    """What one file holds; ``name`` is the file or server as reports call it.
 
     ``thresholds`` and the ``validity`` of its SCEP or ACME identity are a config's own, ``signature`` is a profile's,
     and ``identifier`` tells which config and profile belong together.
@@ -83,6 +83,7 @@ class Target(NamedTuple):
     identifier: str = ""
     validity: timedelta | None = None
     errors: tuple[MdmprofileError, ...] = ()
+    name: str = ""
 
     def distrust(self, anchors: Sequence[Certificate], *, at: datetime) -> Iterable[Finding]:
         """What is wrong with trusting the signer of a profile; nothing for other targets."""
@@ -106,9 +107,10 @@ def read_target(
             raise InputError("servers cannot be checked by this version", where=name, hint="give a file")
         if path != STDIN and os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
             return _directory(path, now=now, keys=keys or Keys())
-        return (_file(path, now=now, keys=keys or Keys(), variables=variables),)
+        target = _file(path, now=now, keys=keys or Keys(), variables=variables)
+        return (target._replace(name=place_of(path)),)
     except MdmprofileError as error:
-        return (Target((), errors=(error,)),)
+        return (Target((), errors=(error,), name=place_of(path)),)
 
 
 def date_identities(
@@ -157,7 +159,7 @@ def _directory(path: Path, *, now: datetime, keys: Keys) -> tuple[Target, ...]:
     # One config speaks for what lies beside it; of several nobody can tell which does.
     dates = configured[0] if len(configured) == 1 else None
     return (
-        Target((), errors=tuple(errors)),
+        *((Target((), errors=tuple(errors), name=str(path)),) if errors else ()),
         *(
             part._replace(thresholds=part.thresholds or dates)
             for file, part in parts
@@ -169,9 +171,9 @@ def _directory(path: Path, *, now: datetime, keys: Keys) -> tuple[Target, ...]:
 def _found(file: Path, *, now: datetime, keys: Keys) -> Target:
     """A file that nobody named, only its directory: whoever put it there must not have commands run."""
     try:
-        return _file(file, now=now, keys=keys, commands=False)
+        return _file(file, now=now, keys=keys, commands=False)._replace(name=str(file))
     except MdmprofileError as error:
-        return Target((), errors=(error,))
+        return Target((), errors=(error,), name=str(file))
 
 
 def _opened_elsewhere(file: Path, part: Target, opened: Container[str]) -> bool:
@@ -233,7 +235,7 @@ def _file(
 ) -> Target:
     if path.suffix.lower() == ".toml":
         return _config(path, now=now, commands=commands, variables=variables)
-    source = "standard input" if path == STDIN else str(path)
+    source = place_of(path)
     data = read_file(path, limit=MAX_PROFILE)
     if is_profile(data):
         return _opened(data, source, keys)

@@ -17,11 +17,24 @@ from mdmprofile.cli import run
 from mdmprofile.moments import stamp
 from pki import NOW, Site, make_site
 
-PACKAGES = {"openssl": "openssl", "plistutil": "libplist-utils", "softhsm2-util": "softhsm2"}
+PACKAGES = {
+    "caddy": "caddy",
+    "chromedriver": "chromium-driver",
+    "chromium": "chromium",
+    "nginx": "nginx-light",
+    "openssl": "openssl",
+    "plistutil": "libplist-utils",
+    "promtool": "prometheus",
+    "scepserver": "scep",
+    "softhsm2-util": "softhsm2",
+    "systemd-analyze": "systemd",
+    "xmllint": "libxml2-utils",
+}
 
 
-def _tool(command: str) -> str:
-    found = shutil.which(command)
+def system_tool(command: str) -> str:
+    """The path of a system tool; where it is absent the test is skipped, in CI it fails."""
+    found = shutil.which(command) or shutil.which(command, path="/usr/sbin:/usr/local/sbin")
     if found is None:
         reason = f"{command} is not installed; apt-get install {PACKAGES[command]}"
         if os.environ.get("MDMPROFILE_NO_SKIP"):
@@ -33,7 +46,7 @@ def _tool(command: str) -> str:
 @pytest.fixture
 def openssl() -> Callable[..., bytes]:
     """Run openssl with these arguments and return its output; a failure is the test's."""
-    program = _tool("openssl")
+    program = system_tool("openssl")
 
     def call(*arguments: str | Path, data: bytes = b"", fails: bool = False) -> bytes:
         done = subprocess.run([program, *map(str, arguments)], input=data, capture_output=True, check=False)
@@ -49,7 +62,7 @@ def plistutil() -> Callable[[bytes], bytes]:
 
     Asked for the format it already has, plistutil copies its input unread.
     """
-    program = _tool("plistutil")
+    program = system_tool("plistutil")
 
     def call(data: bytes) -> bytes:
         done = subprocess.run(

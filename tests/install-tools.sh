@@ -4,9 +4,20 @@
 set -u
 
 missing=""
-command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
-command -v plistutil >/dev/null 2>&1 || missing="$missing libplist-utils"
-command -v softhsm2-util >/dev/null 2>&1 || missing="$missing softhsm2"
+needs() {
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"
+}
+needs openssl openssl
+needs plistutil libplist-utils
+needs softhsm2-util softhsm2
+needs nginx nginx-light
+needs caddy caddy
+needs scepserver scep
+needs chromium chromium
+needs chromedriver chromium-driver
+needs promtool prometheus
+needs xmllint libxml2-utils
+needs systemd-analyze systemd
 [ -z "$missing" ] && exit 0
 
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then
@@ -18,7 +29,7 @@ fi
 
 echo "missing:$missing; tests that need them are skipped. Install them with:" >&2
 if command -v brew >/dev/null 2>&1; then
-    echo "  brew install openssl libplist softhsm" >&2
+    echo "  brew install openssl libplist softhsm nginx caddy prometheus" >&2
 else
     echo "  sudo apt-get install$missing" >&2
 fi

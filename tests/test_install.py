@@ -103,8 +103,9 @@ def test_every_dependency_is_imported_and_every_import_is_a_dependency() -> None
     extras = PYPROJECT["project"]["optional-dependencies"]
     assert extras.keys() == {"pkcs11"}
     wanted = {each.partition(">")[0] for each in (*PYPROJECT["project"]["dependencies"], *extras["pkcs11"])}
-    # The one package whose module has another name.
-    named = {"python-pkcs11" if each == "pkcs11" else each for each in found}
+    # The packages whose modules have other names.
+    renamed = {"pkcs11": "python-pkcs11", "prometheus_client": "prometheus-client"}
+    named = {renamed.get(each, each) for each in found}
     assert named - sys.stdlib_module_names - {"mdmprofile"} == wanted
 
 

@@ -15,7 +15,7 @@ from mdmprofile.cli.recipient_flags import RECIPIENT_KEY_OPTIONS, load_recipient
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.findings import by_severity
 from mdmprofile.plan import Plan, Thresholds, judge_dates, make_plan
-from mdmprofile.reports.model import View
+from mdmprofile.reports.model import FileReport, View
 from mdmprofile.secret import SecretSource
 from mdmprofile.targets import Keys, date_identities, read_target
 
@@ -41,7 +41,7 @@ from mdmprofile.targets import Keys, date_identities, read_target
 @RECIPIENT_KEY_OPTIONS
 @click.option("-o", "--output", type=FILE, help="Write the report to this file.")
 @DATE_OPTIONS
-@report_options("warning")
+@report_options("warning", "junit", "github")
 @with_session
 def command(
     session: Session,
@@ -78,21 +78,30 @@ def command(
     given = parse_variables(variables)
     found = [each for name in targets for each in read_target(name, now=now, keys=keys, variables=given)]
     read = date_identities(found, now=now, validity=identity_validity)
-    findings, plans = [], []
+    findings, plans, reports = [], [], []
     for each in read:
         thresholds = _thresholds(each.thresholds, replace_on, margin, warn, critical)
-        findings += [*each.findings, *judge_dates(each.watched, thresholds, now=now)]
+        found = [*each.findings, *judge_dates(each.watched, thresholds, now=now)]
         plans.append(make_plan(each.watched, thresholds))
         if trusted is not None:
-            findings += each.distrust(trusted, at=now)
+            found += each.distrust(trusted, at=now)
+        findings += found
+        inside = [one._replace(where=_inside(each.name, one.where)) for one in by_severity(found)]
+        reports.append(FileReport(each.name, inside, each.errors, each.watched))
     view = View(
         now=now,
         findings=by_severity(findings),
         watched=[each for target in read for each in target.watched],
         plan=_tightest(plans),
         errors=[error for target in read for error in target.errors],
+        by_file=reports,
     )
     return session.finish(view, output=output)
+
+
+def _inside(name: str, where: str) -> str:
+    """The place without the name of the target that it is in."""
+    return "" if where == name else where.removeprefix(f"{name}: ")
 
 
 def _thresholds(

@@ -41,9 +41,12 @@ class Session(NamedTuple):
 
     def finish(self, view: View, *, to_stderr: bool = False, output: Path | None = None) -> int:
         """Report the view, into ``output`` when it is given, and return the exit code."""
+        view = view._replace(exit_code=self.exit_code(view))
         shown = self._shown(view)
-        if self.quiet and not view.errors and not any(each.severity.rank for each in view.findings):
-            return self.exit_code(view)
+        nothing_found = not view.errors and not any(each.severity.rank for each in view.findings)
+        # A file is read by something that must not go on with an older one.
+        if self.quiet and nothing_found and output is None:
+            return view.exit_code
         if self.report_format != "text":
             # One format a run, so one module: reports/json.py, reports/sarif.py and so on.
             render = importlib.import_module(f"mdmprofile.reports.{self.report_format}").render
@@ -57,7 +60,7 @@ class Session(NamedTuple):
             self._print(shown, to_stderr=to_stderr)
         for each in flatten(view.errors):
             complain(str(each))
-        return self.exit_code(view)
+        return view.exit_code
 
     def keep_stdout_free(self, output: Path | None) -> None:
         """Refuse a JSON report where standard output is taken by the result itself."""

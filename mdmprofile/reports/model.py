@@ -30,17 +30,22 @@ class Section(NamedTuple):
 
 
 class FileReport(NamedTuple):
-    """What was found in one of several files; the findings' places are inside the file."""
+    """What was found in one of several files or servers; the findings' places are inside it.
+
+    ``watched`` is what ends in it, where the command looks at dates.
+    """
 
     source: str
     findings: Sequence[Finding] = ()
     errors: Sequence[MdmprofileError] = ()
+    watched: Sequence[Watched] = ()
 
 
 class View(NamedTuple):
     """One command's result: what it looked at, what it found, and what it made.
 
-    ``by_file`` says it again file by file, for the formats that keep files apart.
+    ``by_file`` says it again file by file, for the formats that keep files apart; ``exit_code`` is the one that the
+    command will end with.
     """
 
     now: datetime
@@ -54,6 +59,7 @@ class View(NamedTuple):
     extra: Mapping[str, Any] = MappingProxyType({})
     sections: Sequence[Section] = ()
     by_file: Sequence[FileReport] = ()
+    exit_code: int = 0
 
 
 def as_dict(view: View) -> dict[str, Any]:
