@@ -104,6 +104,10 @@ class SignatureFormatError(MdmprofileError):
     """Bytes that should be CMS SignedData are not."""
 
 
+class NetworkError(MdmprofileError):
+    """A server cannot be reached, or does not answer as it should; ``where`` is its URL."""
+
+
 def flatten(errors: Iterable[MdmprofileError]) -> list[MdmprofileError]:
     """Every single error, without the groups they came in."""
     return [one for each in errors for one in (each.errors if isinstance(each, Problems) else (each,))]

@@ -1,0 +1,158 @@
+"""TLS handshakes as a device makes them, without judging: what the server shows is looked at by rules.
+
+https://support.apple.com/103769
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import sys
+from typing import Any, NamedTuple
+
+from mdmprofile.certificates import Certificate
+from mdmprofile.errors import CertificateError, NetworkError
+from mdmprofile.probe.locations import Location
+from mdmprofile.probe.network import Bounded, Deadline, Route, connect, too_slow
+
+# Who sends more of them wants us to verify signatures.
+MAX_SERVED = 20
+# TLS 1.2 and newer with forward secrecy, which is what devices offer; and whatever there is. Level 0 keeps OpenSSL from
+# refusing short keys and SHA-1 before anybody could say that this is what is wrong.
+_MODERN, _ANY = "kECDHE:kDHE:!aNULL:@SECLEVEL=0", "ALL:!aNULL:@SECLEVEL=0"
+
+
+class TlsSocket(Bounded, ssl.SSLSocket):
+    """A TLS connection that ends by its deadline."""
+
+
+class Served(NamedTuple):
+    """What a server shows in a TLS handshake.
+
+    ``chain`` are its certificates in the order they are sent, ``sent`` how many there were. ``modern`` says whether
+    it spoke TLS 1.2 or newer with forward secrecy, ``problem`` why the handshake was not completed although the
+    certificates were seen: a server that insists on a client certificate ends it so.
+    """
+
+    location: Location
+    version: str
+    cipher: str
+    chain: tuple[Certificate, ...]
+    sent: int
+    modern: bool
+    problem: str = ""
+
+    @property
+    def leaf(self) -> Certificate:
+        """The server's own certificate, which is sent first (RFC 8446 section 4.4.2)."""
+        return self.chain[0]
+
+
+def shake_hands(location: Location, route: Route) -> Served:
+    """What the server shows; nothing is sent to it beyond the handshake. Raises ``NetworkError``."""
+    deadline = Deadline(route.connect_timeout)
+    connection, served = open_tls(location, route, deadline)
+    connection.close()
+    return served
+
+
+def open_tls(location: Location, route: Route, deadline: Deadline) -> tuple[TlsSocket, Served]:
+    """A TLS connection, and what the server showed; nothing was judged yet. Raises ``NetworkError``."""
+    try:
+        return _open(location, route, deadline, modern=True)
+    except ssl.SSLError as first:
+        # What the server would speak to older clients tells what is wrong with it.
+        try:
+            return _open(location, route, deadline, modern=False)
+        except ssl.SSLError:
+            raise _no_tls(location, first) from None
+
+
+def _open(location: Location, route: Route, deadline: Deadline, *, modern: bool) -> tuple[TlsSocket, Served]:
+    """As ``open_tls`` does it, except that it raises ``ssl.SSLError`` where nothing can be agreed on."""
+    connection, _ = connect(location, route, deadline)
+    try:
+        tls = _context(modern=modern).wrap_socket(
+            connection, server_hostname=location.host.removesuffix("."), do_handshake_on_connect=False
+        )
+    except BaseException:
+        connection.close()
+        raise
+    assert isinstance(tls, TlsSocket)  # noqa: S101 - the context was told so
+    tls.deadline = deadline
+    try:
+        return tls, _shaken(tls, location, modern=modern)
+    except BaseException as error:
+        tls.close()
+        if isinstance(error, ssl.SSLError):
+            raise
+        if isinstance(error, TimeoutError):
+            raise too_slow(location, deadline) from None
+        if isinstance(error, OSError):
+            message = f"breaks the connection off: {error.strerror or error}"
+            raise NetworkError(message, where=location.place, hint="does it speak TLS on this port?") from None
+        raise
+
+
+def _shaken(tls: TlsSocket, location: Location, *, modern: bool) -> Served:
+    problem = ""
+    try:
+        tls.settimeout(tls.deadline.left())
+        tls.do_handshake()
+    except ssl.SSLError as error:
+        # With TLS 1.2 a server that wants a client certificate says so after it has shown its own.
+        if not _chain(tls):
+            raise
+        problem = _reason(error)
+    ders = _chain(tls)
+    if not ders:
+        raise NetworkError("shows no certificate", where=location.place, hint="check the server's configuration")
+    try:
+        chain = tuple(
+            Certificate(der, location.origin if number == 1 else f"{location.origin} #{number}")
+            for number, der in enumerate(ders[:MAX_SERVED], 1)
+        )
+    except CertificateError as error:
+        raise NetworkError(f"shows a certificate that cannot be read: {error.message}", where=location.place) from None
+    cipher = tls.cipher()
+    return Served(location, tls.version() or "", cipher[0] if cipher else "", chain, len(ders), modern, problem)
+
+
+def _context(*, modern: bool) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Whom to trust is judged afterwards, with the profile's certificates and all problems at once.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2 if modern else ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers(_MODERN if modern else _ANY)
+    context.set_alpn_protocols(["http/1.1"])
+    context.sslsocket_class = TlsSocket
+    return context
+
+
+def _chain(tls: TlsSocket) -> list[bytes]:
+    """The certificates in DER as they were sent, the server's own first."""
+    with contextlib.suppress(ssl.SSLError, ValueError, OSError):
+        if sys.version_info >= (3, 13):
+            return list(tls.get_unverified_chain())
+        # Before Python 3.13 the same method has no public name; those releases get security fixes only.
+        inner: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
+        return [ssl.PEM_cert_to_DER_cert(each.public_bytes()) for each in inner.get_unverified_chain() or ()]
+    return []
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """What OpenSSL calls it, as words."""
+    return (error.reason or str(error)).lower().replace("_", " ")
+
+
+def _no_tls(location: Location, error: ssl.SSLError) -> NetworkError:
+    reason = _reason(error)
+    if reason in {"wrong version number", "packet length too long", "http request", "record layer failure"}:
+        message, hint = "does not speak TLS on this port", "check the port"
+    elif reason in {"unexpected eof while reading", "eof occurred in violation of protocol"}:
+        message, hint = "ends the connection during the TLS handshake", "check the server's configuration"
+    else:
+        message = f"the TLS handshake fails: {reason}"
+        hint = "check the server's certificate, key and TLS settings"
+    return NetworkError(message, where=location.place, hint=hint)
