@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mdmprofile.catalogue_live import LIVE_RULES
 from mdmprofile.catalogue_payloads import DOCS as _DOCS
 from mdmprofile.catalogue_payloads import PAYLOAD_RULES, Rule
 from mdmprofile.catalogue_payloads import RFC5280 as _RFC5280
@@ -280,4 +281,5 @@ RULES: dict[str, Rule] = (
     }
     | PAYLOAD_RULES
     | REPLACEMENT_RULES
+    | LIVE_RULES
 )

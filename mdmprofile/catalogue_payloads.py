@@ -281,34 +281,4 @@ PAYLOAD_RULES: dict[str, Rule] = {
         "decrypt it first; only a device that has the recipient's key already can install it",
         _TOP,
     ),
-    "tls.weak-key": Rule(
-        "error",
-        "A pinned server certificate has an RSA key under 2048 bits or an EC key under 256.",
-        "have it reissued with a longer key",
-        _TLS,
-    ),
-    "tls.weak-signature": Rule(
-        "error",
-        "A pinned server certificate is signed with SHA-1 or an older digest.",
-        "have it reissued with SHA-256",
-        _TLS,
-    ),
-    "tls.eku": Rule(
-        "error",
-        "A pinned server certificate is not for servers: its extendedKeyUsage lacks serverAuth.",
-        "have it reissued with extendedKeyUsage serverAuth",
-        _TLS,
-    ),
-    "tls.hostname": Rule(
-        "error",
-        "A pinned server certificate has no DNS name in its subjectAltName, or not the server's.",
-        "have it reissued with the server's DNS name in subjectAltName",
-        _TLS,
-    ),
-    "tls.validity": Rule(
-        "error",
-        "A pinned server certificate issued since 2019-07-01 is valid for more than 825 days.",
-        "have it reissued for 825 days or less",
-        _TLS,
-    ),
 }

@@ -5,6 +5,7 @@ https://support.apple.com/103769
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -22,33 +23,82 @@ _SERVER_AUTH = frozenset(("1.3.6.1.5.5.7.3.1", "2.5.29.37.0"))
 _LONGEST = timedelta(days=825)
 # Older certificates are held to neither a usage nor a validity.
 _SINCE = datetime(2019, 7, 1, tzinfo=UTC)
+# https://support.apple.com/102028
+_LONGEST_PUBLIC = timedelta(days=398)
+_PUBLIC_SINCE = datetime(2020, 9, 1, tzinfo=UTC)
+_SHOWN = 5
 
 
-def judge_server_certificate(certificate: Certificate, where: str) -> Iterable[Finding]:
-    """Key size, digest, subjectAltName, extended key usage and validity of a server's own certificate."""
+def judge_server_certificate(
+    certificate: Certificate, where: str, *, host: str = "", public: bool = False
+) -> Iterable[Finding]:
+    """Key size, digest, subjectAltName, extended key usage and validity of a server's own certificate.
+
+    With ``host`` that name or IP address must be among its names; a ``public`` CA's may be valid for a shorter time.
+    """
     name = certificate.name
     kind, bits = certificate.key_strength
     if bits < SMALLEST.get(kind, 0):
         yield finding("tls.weak-key", f"{name} has an {kind} key of {bits} bits", where=where)
     if certificate.weak_signature:
         yield finding("tls.weak-signature", f"{name} is signed with SHA-1 or an older digest", where=where)
-    if not _has_dns_name(certificate):
+    if host and not names_host(certificate, host):
+        yield finding("tls.hostname", f"{name} is not for {host}: {_names(certificate)}", where=where)
+    elif not host and not _dns_names(certificate):
         yield finding("tls.hostname", f"{name} has no DNS name in its subjectAltName", where=where)
     if certificate.not_before < _SINCE:
         return
-    if _SERVER_AUTH.isdisjoint(certificate.extended_key_usage):
+    if not may_serve(certificate):
         yield finding("tls.eku", f"{name} has no extendedKeyUsage serverAuth", where=where)
     days = certificate.not_after - certificate.not_before
-    if days > _LONGEST:
-        yield finding("tls.validity", f"{name} is valid for {days.days} days", where=where)
+    limited = public and certificate.not_before >= _PUBLIC_SINCE
+    longest = _LONGEST_PUBLIC if limited else _LONGEST
+    if days > longest:
+        of_whom = ", and Apple allows a public CA's " if limited else ", and devices allow "
+        message = f"{name} is valid for {days.days} days{of_whom}{longest.days}"
+        yield finding("tls.validity", message, where=where)
 
 
-def _has_dns_name(certificate: Certificate) -> bool:
+def may_serve(certificate: Certificate) -> bool:
+    """Whether its extendedKeyUsage has serverAuth."""
+    return not _SERVER_AUTH.isdisjoint(certificate.extended_key_usage)
+
+
+def names_host(certificate: Certificate, host: str) -> bool:
+    """Whether subjectAltName has the host: a DNS name (RFC 6125 section 6.4, one wildcard label), or an IP address."""
     try:
-        names = certificate.parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        return bool(names.get_values_for_type(x509.DNSName))
+        return ipaddress.ip_address(host) in _addresses(certificate)
+    except ValueError:
+        wanted = host.lower().removesuffix(".")
+        below = wanted.partition(".")[2]
+        return any(
+            name == wanted or (name.startswith("*.") and "." in below and name[2:] == below)
+            for name in (each.lower().removesuffix(".") for each in _dns_names(certificate))
+        )
+
+
+def _names(certificate: Certificate) -> str:
+    known = [*_dns_names(certificate), *map(str, _addresses(certificate))]
+    if not known:
+        return "it has no name in its subjectAltName"
+    return f"it is for {', '.join(known[:_SHOWN])}{' and others' if known[_SHOWN:] else ''}"
+
+
+def _dns_names(certificate: Certificate) -> list[str]:
+    names = _alternative_names(certificate)
+    return names.get_values_for_type(x509.DNSName) if names else []
+
+
+def _addresses(certificate: Certificate) -> list[object]:
+    names = _alternative_names(certificate)
+    return list(names.get_values_for_type(x509.IPAddress)) if names else []
+
+
+def _alternative_names(certificate: Certificate) -> x509.SubjectAlternativeName | None:
+    try:
+        return certificate.parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, *X509_ERRORS):
-        return False
+        return None
 
 
 @rule("tls.weak-key", "tls.weak-signature", "tls.hostname", "tls.eku", "tls.validity", on=FILE)
