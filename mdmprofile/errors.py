@@ -104,6 +104,10 @@ class SignatureFormatError(MdmprofileError):
     """Bytes that should be CMS SignedData are not."""
 
 
+class DocumentError(MdmprofileError):
+    """A document that a server publishes is not what Apple describes; ``where`` is its URL or file."""
+
+
 class NetworkError(MdmprofileError):
     """A server cannot be reached, or does not answer as it should; ``where`` is its URL."""
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "completion": ("completion", "Print the completion script of a shell."),
     "diff": ("diff", "Tell whether a device that has OLD takes NEW in its place, and what changes."),
     "decrypt": ("decrypt", "Decrypt a profile's payloads with the recipient's key."),
+    "doctor": ("doctor", "Rehearse live what a device does with a profile, with this profile's trust alone."),
     "encrypt": ("encrypt", "Encrypt a profile's payloads for the devices that hold the recipients' keys."),
     "init": ("init", "Write a commented enroll.toml to start from."),
     "lint": ("lint", "Judge any profile by Apple's rules: payloads, keys, certificates and signature."),

@@ -1,0 +1,136 @@
+"""The rehearsal, step by step, as a device goes: the MDM server, the identity, what is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from mdmprofile.certificates import Certificate
+from mdmprofile.chain import LEAF, role_of
+from mdmprofile.doctor.enrolled import Enrolled
+from mdmprofile.doctor.identity import ScepSeen, visit_acme, visit_scep
+from mdmprofile.doctor.service import visit_service
+from mdmprofile.doctor.visits import Step, Visitor, not_tried, passed
+from mdmprofile.errors import NetworkError
+from mdmprofile.findings import Finding, by_severity, finding
+from mdmprofile.inventory import by_role, without_repeats
+from mdmprofile.plan import Thresholds, Watched, judge_dates
+from mdmprofile.probe.locations import Location, locate
+from mdmprofile.probe.network import Route
+from mdmprofile.probe.pool import at_once
+from mdmprofile.rules.served import judge_pins
+
+# What is expired on the way to a server is said by the rules of the handshake.
+_SAID = ("expiry.expired", "expiry.not-yet-valid")
+
+
+class Rehearsal(NamedTuple):
+    """The steps in the order of a device, and every certificate that a server showed, as something that ends."""
+
+    steps: tuple[Step, ...]
+    watched: tuple[Watched, ...]
+    dates: tuple[Finding, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything that was found, errors first."""
+        return by_severity([each for step in self.steps for each in step.findings] + list(self.dates))
+
+
+def rehearse(enrolled: Enrolled, route: Route, *, at: datetime, thresholds: Thresholds | None = None) -> Rehearsal:
+    """Do what a device with this profile would do, short of changing anything on a server.
+
+    Nothing is ordered, signed or checked in. ``at`` is aware UTC. Servers that do not answer are findings; raises
+    ``CertificateError`` when the profile has more CAs than are judged.
+    """
+    visitor = Visitor(enrolled.trust, route, at=at)
+    seen: list[ScepSeen] = []
+    jobs: list[Callable[[], Iterable[Step]]] = [lambda: _connections(visitor, enrolled)]
+    if enrolled.scep is not None:
+        jobs.append(lambda: _scep(visitor, enrolled, seen))
+    if enrolled.acme_url is not None:
+        jobs.append(lambda: _acme(visitor, enrolled.acme_url or ""))
+    jobs.append(lambda: _service(visitor, enrolled))
+    steps = [step for found in at_once(lambda job: list(job()), jobs) for step in found]
+    authorities = [each for one in seen for each in one.certificates]
+    watched = _watched(visitor.seen, authorities)
+    dates = judge_dates(watched, thresholds or Thresholds(), now=at)
+    ca = {each.where for each in watched if each.consequence_of == "scep-ca"}
+    told = tuple(each for each in dates if each.rule not in _SAID or each.where in ca)
+    return Rehearsal(tuple(steps), watched, told)
+
+
+def _connections(visitor: Visitor, enrolled: Enrolled) -> Iterable[Step]:
+    urls = [("ServerURL", enrolled.server_url, enrolled.pins)]
+    if enrolled.checkin_url and (enrolled.checkin_url != enrolled.server_url or enrolled.checkin_pins):
+        urls.append(("CheckInURL", enrolled.checkin_url, enrolled.checkin_pins))
+    for name, url, pins in urls:
+        try:
+            location = locate(url)
+        except NetworkError as error:
+            yield _no_url(name, "tls.unreachable", error)
+            continue
+        visit = visitor.handshake(name, location)
+        found = list(visit.findings)
+        if visit.verdict is not None:
+            found += _pinned(name, visit.verdict.path, pins, location)
+        if name == "ServerURL" and visit.verdict is not None and visit.verdict.connects:
+            found.append(not_tried("check-in", "it would enroll a device", location))
+        yield Step(name, location.place, tuple(found))
+
+
+def _pinned(
+    name: str, path: Sequence[Certificate], pins: Sequence[Certificate], location: Location
+) -> Iterable[Finding]:
+    key = f"{name}PinningCertificateUUIDs"
+    broken = list(judge_pins(path, pins, location.origin, key))
+    yield from broken
+    if pins and path and not broken:
+        yield passed(key, "the server shows a pinned certificate", location)
+
+
+def _scep(visitor: Visitor, enrolled: Enrolled, seen: list[ScepSeen]) -> Iterable[Step]:
+    assert enrolled.scep is not None  # noqa: S101 - the caller looked
+    try:
+        location = locate(enrolled.scep.url)
+    except NetworkError as error:
+        return [_no_url("SCEP", "scep.unreachable", error)]
+    found = visit_scep(visitor, enrolled.scep, location)
+    seen.append(found)
+    request = Step("SCEP PKIOperation", location.place, (not_tried("SCEP PKIOperation", _ORDER, location),))
+    return [*found.steps, request]
+
+
+_ORDER = "it would have a certificate issued"
+
+
+def _acme(visitor: Visitor, url: str) -> Iterable[Step]:
+    try:
+        return [visit_acme(visitor, locate(url))]
+    except NetworkError as error:
+        return [_no_url("ACME directory", "acme.unreachable", error)]
+
+
+def _service(visitor: Visitor, enrolled: Enrolled) -> Iterable[Step]:
+    try:
+        location = locate(enrolled.server_url)
+    except NetworkError:
+        return []
+    return visit_service(visitor, enrolled, location) if location.is_secure else []
+
+
+def _no_url(name: str, rule: str, error: NetworkError) -> Step:
+    found = finding(rule, f"{name}: the URL {error.message}", where=error.where, hint=error.hint)
+    return Step(name, error.where, (found,))
+
+
+def _watched(served: Sequence[Certificate], authorities: Sequence[Certificate]) -> tuple[Watched, ...]:
+    """What the servers showed: renewed there, so that the profile survives it."""
+    shown = [each._replace(baked_in=False, consequence_of=LEAF) for each in by_role(served)]
+    issuing = [
+        each._replace(baked_in=False, consequence_of="scep-ca", where="SCEP GetCACert")
+        for each in by_role(authorities)
+        if each.certificate is not None and role_of(each.certificate) != LEAF
+    ]
+    return without_repeats([*shown, *issuing])

@@ -1,0 +1,191 @@
+"""What the server publishes, held against the profile: MDMServiceConfig, the trust profile, the anchors.
+
+https://developer.apple.com/documentation/devicemanagement/providing-information-about-your-device-management-service
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from mdmprofile.certificates import Certificate
+from mdmprofile.chain import ROOT, role_of
+from mdmprofile.changes import certificates_of
+from mdmprofile.doctor.enrolled import Enrolled
+from mdmprofile.doctor.identity import status_problem
+from mdmprofile.doctor.visits import Step, Visitor, not_tried, passed
+from mdmprofile.errors import MdmprofileError, flatten
+from mdmprofile.findings import Finding, Severity, finding
+from mdmprofile.printable import shown
+from mdmprofile.probe.http import MAX_DOCUMENT, Answer
+from mdmprofile.probe.locations import Location, locate
+from mdmprofile.published import ANCHORS, ENROLLMENT, SERVICE_PATH, TRUST_PROFILE, read_anchors, read_service_config
+from mdmprofile.reader import open_profile
+from mdmprofile.rules.examined import AS_TRUST
+from mdmprofile.rules.lint import lint
+from mdmprofile.urls import has_scheme
+
+_JSON, _PROFILE = "application/json", "application/x-apple-aspen-config"
+_NAME = "MDMServiceConfig"
+
+
+def visit_service(visitor: Visitor, enrolled: Enrolled, server: Location) -> list[Step]:
+    """MDMServiceConfig on the MDM server, and behind it the trust profile and the anchors."""
+    location = server.at(SERVICE_PATH)
+    visit = visitor.get(_NAME, location, rule="service.inconsistent", limit=MAX_DOCUMENT)
+    expected = enrolled.published.urls if enrolled.published else None
+    urls: dict[str, str] = {}
+    if visit.answer is None:
+        found = list(visit.findings)
+    elif status_problem(visit.answer):
+        found = [*visit.findings, _missing(visit.answer, expected)]
+    else:
+        try:
+            urls = read_service_config(visit.answer.body, source=location.place)
+            found = [
+                *visit.findings,
+                *content_type(visit.answer, _JSON),
+                *_judge_urls(urls, expected, enrolled, location),
+            ]
+        except MdmprofileError as error:
+            found = [*visit.findings, inconsistent(f"{_NAME} {error.message}", location)]
+    first = Step(_NAME, location.place, tuple(found))
+    # Where the server's own list cannot be had, the config still says what must be there.
+    named = {**(expected or {}), **urls}
+    return [first, *_documents(visitor, enrolled, server, named, expected or {})]
+
+
+def content_type(answer: Answer, expected: str) -> Iterable[Finding]:
+    """The finding that a document comes as something else."""
+    if answer.media_type != expected:
+        told = answer.content_type or "none"
+        message = f"the content type is {told} instead of {expected}"
+        yield finding("service.content-type", message, where=answer.location.place)
+
+
+def inconsistent(message: str, location: Location, *, hint: str = "") -> Finding:
+    """The finding that a document does not fit."""
+    return finding("service.inconsistent", message, where=location.place, hint=hint)
+
+
+def _missing(answer: Answer, expected: Mapping[str, str] | None) -> Finding:
+    problem = status_problem(answer)
+    if expected:
+        return inconsistent(f"{_NAME} is not published: {problem}", answer.location)
+    why = "automated enrollment and trust profiles need it, enrollment by hand does not"
+    return not_tried(_NAME, f"{problem}; {why}", answer.location)
+
+
+def _judge_urls(
+    urls: Mapping[str, str], expected: Mapping[str, str] | None, enrolled: Enrolled, location: Location
+) -> Iterable[Finding]:
+    problems = []
+    for name, url in urls.items():
+        if not has_scheme(url, "https"):
+            problems.append(f"{name} {shown(url)} is not an https:// URL")
+    if (ENROLLMENT in urls) != (ANCHORS in urls):
+        has, lacks = (ENROLLMENT, ANCHORS) if ENROLLMENT in urls else (ANCHORS, ENROLLMENT)
+        problems.append(f"{_NAME} has {has} without {lacks}")
+    if enrolled.trust.public and TRUST_PROFILE in urls:
+        problems.append(f"{_NAME} has {TRUST_PROFILE} although the server's certificate is publicly trusted")
+    for name in (ENROLLMENT, ANCHORS, TRUST_PROFILE) if expected is not None else ():
+        wanted, given = (expected or {}).get(name), urls.get(name)
+        if wanted != given:
+            told = f"is {shown(given)}" if given else "is missing"
+            config = f"the config has {shown(wanted)}" if wanted else "the config has none"
+            problems.append(f"{name} {told} in {_NAME}, and {config}")
+    if not problems:
+        yield passed(_NAME, ", ".join(urls) or "no URL", location)
+    for each in problems:
+        yield inconsistent(each, location)
+
+
+def _documents(
+    visitor: Visitor, enrolled: Enrolled, server: Location, urls: Mapping[str, str], expected: Mapping[str, str]
+) -> Iterable[Step]:
+    """The documents behind the URLs.
+
+    The config's own may be anywhere; what only the server names is fetched from its own host alone, so that it cannot
+    send us to others.
+    """
+    for name in (TRUST_PROFILE, ANCHORS, ENROLLMENT):
+        if name not in urls:
+            continue
+        try:
+            location = locate(urls[name])
+        except MdmprofileError as error:
+            yield Step(
+                name, str(error.where), (finding("service.inconsistent", f"{name} {error.message}", where=name),)
+            )
+            continue
+        if location.host != server.host and urls[name] != expected.get(name):
+            message = f"{name} is on {location.host}, another host than the MDM server, and was not fetched"
+            yield Step(name, location.place, (finding("service.elsewhere", message, where=location.place),))
+        elif name == ENROLLMENT:
+            yield _enrollment(visitor, location)
+        else:
+            yield _document(visitor, enrolled, name, location)
+
+
+def _enrollment(visitor: Visitor, location: Location) -> Step:
+    """The server behind it alone: asking for a profile may spend a one-time challenge."""
+    visit = visitor.handshake(ENROLLMENT, location)
+    asking = not_tried("fetching the enrollment profile", "it may spend a one-time challenge", location)
+    return Step(ENROLLMENT, location.place, (*visit.findings, asking))
+
+
+def _document(visitor: Visitor, enrolled: Enrolled, name: str, location: Location) -> Step:
+    visit = visitor.get(name, location, rule="service.inconsistent", limit=MAX_DOCUMENT)
+    if visit.answer is None:
+        return Step(name, location.place, visit.findings)
+    problem = status_problem(visit.answer)
+    if problem:
+        found: Iterable[Finding] = (inconsistent(f"{name}: {problem}", location),)
+    else:
+        judge = _judge_trust_profile if name == TRUST_PROFILE else _judge_anchors
+        try:
+            found = tuple(judge(visitor, enrolled, visit.answer))
+        except MdmprofileError as error:
+            found = (inconsistent(f"{name} {flatten([error])[0].message}", location),)
+    return Step(name, location.place, (*visit.findings, *found))
+
+
+def _judge_trust_profile(visitor: Visitor, enrolled: Enrolled, answer: Answer) -> Iterable[Finding]:
+    yield from content_type(answer, _PROFILE)
+    place = answer.location.place
+    roots = [each.certificate for each in certificates_of(open_profile(answer.body, source=place).profile)]
+    for each in lint(answer.body, source=place, now=visitor.at, kind=AS_TRUST).findings:
+        if each.severity.rank:
+            yield each._replace(where=f"{place}: {each.where}" if each.where else place)
+    yield from _compare(TRUST_PROFILE, "the trust profile", roots, enrolled, answer.location)
+
+
+def _judge_anchors(_visitor: Visitor, enrolled: Enrolled, answer: Answer) -> Iterable[Finding]:
+    yield from content_type(answer, _JSON)
+    certificates = read_anchors(answer.body, source=answer.location.place)
+    if enrolled.trust.public:
+        if certificates:
+            message = "the anchors are not empty although the server's certificate is publicly trusted"
+            yield inconsistent(message, answer.location)
+        else:
+            yield passed(ANCHORS, "empty, as with a publicly trusted certificate", answer.location)
+        return
+    yield from _compare(ANCHORS, "the anchors' document", certificates, enrolled, answer.location)
+
+
+def _compare(
+    name: str, what: str, published: Sequence[Certificate], enrolled: Enrolled, location: Location
+) -> Iterable[Finding]:
+    """The roots published are those of the profile."""
+    if enrolled.trust.public:
+        return
+    missing = [each.name for each in enrolled.trust.anchors if each not in published]
+    roots = [each for each in published if role_of(each) == ROOT]
+    more = [each.name for each in roots if each not in enrolled.trust.anchors]
+    if missing:
+        message = f"{what} lacks {', '.join(missing)}, which the profile has"
+        yield inconsistent(message, location)
+    if more:
+        message = f"{what} has {', '.join(more)}, which the profile has not"
+        yield inconsistent(message, location)._replace(severity=Severity.WARNING)
+    if not missing and not more:
+        yield passed(name, f"the roots of the profile: {', '.join(each.name for each in roots)}", location)

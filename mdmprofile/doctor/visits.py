@@ -1,0 +1,150 @@
+"""One visit to a server: its certificates judged first, and nothing asked of a server that a device would not trust."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from mdmprofile.certificates import Certificate
+from mdmprofile.errors import MdmprofileError, NetworkError
+from mdmprofile.findings import Finding, Severity, finding
+from mdmprofile.probe.http import Answer, fetch
+from mdmprofile.probe.locations import Location
+from mdmprofile.probe.network import Route
+from mdmprofile.probe.tls import MAX_SERVED, Served, shake_hands
+from mdmprofile.rules.served import DeviceTrust, Shown, Verdict, judge_shown
+
+_ISSUERS = ("scep.unreachable", "acme.unreachable")
+PASSED, WARNED, FAILED, NOT_TRIED = "passed", "warned", "failed", "not tried"
+
+
+class Step(NamedTuple):
+    """One thing that a device does: what it is called, where it leads, and what was found there."""
+
+    name: str
+    place: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def outcome(self) -> str:
+        """``passed``, ``warned``, ``failed`` or ``not tried``."""
+        severities = {each.severity for each in self.findings}
+        if Severity.ERROR in severities:
+            return FAILED
+        if any(each.rule == "live.not-tried" for each in self.findings):
+            return NOT_TRIED
+        return WARNED if Severity.WARNING in severities else PASSED
+
+
+class Visit(NamedTuple):
+    """What came of one connection; ``answer`` is None where nothing was asked, or nothing came back."""
+
+    findings: tuple[Finding, ...]
+    answer: Answer | None = None
+    verdict: Verdict | None = None
+    served: Served | None = None
+
+
+class _DistrustedError(NetworkError):
+    """The server showed what a device would not trust."""
+
+
+class Visitor:
+    """Connects as a device with this trust would, as of ``at``; remembers the servers it saw, so each is named once."""
+
+    def __init__(self, trust: DeviceTrust, route: Route, *, at: datetime) -> None:
+        self.trust, self.route, self.at = trust, route, at
+        self._verdicts: dict[tuple[str, tuple[Certificate, ...]], Verdict] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def seen(self) -> Sequence[Certificate]:
+        """Every certificate that a server showed, once."""
+        return tuple(dict.fromkeys(each for _, chain in self._verdicts for each in chain))
+
+    def handshake(self, name: str, location: Location, *, rule: str = "tls.unreachable") -> Visit:
+        """Connect and look at the certificates; nothing is asked."""
+        if not location.is_secure:
+            message = f"{name}: the URL is not https, so devices do not connect"
+            return Visit((finding(rule, message, where=location.place, hint="use an https:// URL"),))
+        try:
+            served = shake_hands(location, self.route)
+            verdict = self._judge(served)
+        except MdmprofileError as error:
+            return Visit((unreachable(rule, name, error, location),))
+        return Visit((*verdict.findings, *_connected(name, served, verdict)), None, verdict, served)
+
+    def get(self, name: str, location: Location, *, rule: str, limit: int) -> Visit:
+        """GET a document, once the server's certificates were found good enough for a device."""
+        visit = self._get(name, location, rule, limit)
+        if rule not in _ISSUERS:
+            return visit
+        # Who issues identities may well have a public certificate beside a private MDM server; devices trust it.
+        softer = (
+            each._replace(severity=Severity.INFO)
+            if each.rule == "tls.untrusted" and each.severity is Severity.WARNING
+            else each
+            for each in visit.findings
+        )
+        return visit._replace(findings=tuple(softer))
+
+    def _get(self, name: str, location: Location, rule: str, limit: int) -> Visit:
+        verdicts: list[Verdict] = []
+
+        def vet(served: Served) -> None:
+            verdicts.append(self._judge(served))
+            if not verdicts[-1].connects:
+                raise _DistrustedError("shows certificates that devices do not trust", where=location.place)
+
+        try:
+            answer = fetch(location, self.route, limit=limit, vet=vet)
+        except _DistrustedError:
+            return Visit((*verdicts[-1].findings, not_tried(name, "a device would not trust the server", location)))
+        except MdmprofileError as error:
+            found = verdicts[-1].findings if verdicts else ()
+            return Visit((*found, unreachable(rule, name, error, location)))
+        found = verdicts[-1].findings if verdicts else ()
+        return Visit(found, answer, verdicts[-1] if verdicts else None, answer.served)
+
+    def _judge(self, served: Served) -> Verdict:
+        origin = served.location.origin
+        shown = Shown(served.location.host, served.chain, served.version, served.modern, origin)
+        with self._lock:
+            known = self._verdicts.get((origin, served.chain))
+        if known is not None:
+            return known
+        verdict = judge_shown(shown, self.trust, at=self.at)
+        if served.sent > MAX_SERVED:
+            message = f"the server sends {served.sent} certificates; the first {MAX_SERVED} were looked at"
+            more = finding("tls.incomplete-chain", message, where=origin, severity=Severity.WARNING)
+            verdict = verdict._replace(findings=(*verdict.findings, more))
+        with self._lock:
+            return self._verdicts.setdefault((origin, served.chain), verdict)
+
+
+def passed(name: str, what: str, location: Location) -> Finding:
+    """The finding that a step went as a device needs it."""
+    return finding("live.passed", f"{name}: {what}", where=location.place)
+
+
+def not_tried(name: str, why: str, location: Location) -> Finding:
+    """The finding that a step was not tried, and why."""
+    return finding("live.not-tried", f"{name} was not tried: {why}", where=location.place)
+
+
+def unreachable(rule: str, name: str, error: MdmprofileError, location: Location) -> Finding:
+    """The finding that a step failed before there was anything to judge."""
+    return finding(rule, f"{name}: the server {error.message}", where=error.where or location.place, hint=error.hint)
+
+
+def _connected(name: str, served: Served, verdict: Verdict) -> Sequence[Finding]:
+    if not verdict.connects:
+        return ()
+    chain = " > ".join(each.name for each in verdict.path)
+    what = f"{served.version or 'TLS'}; {chain}" if chain else served.version
+    if served.problem:
+        # What a device does here, with its identity, cannot be rehearsed without it.
+        what += f"; without a client certificate the server ends the handshake ({served.problem})"
+    return (passed(name, what, served.location),)
