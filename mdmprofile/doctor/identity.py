@@ -14,7 +14,7 @@ from typing import NamedTuple
 from mdmprofile.certificates import Certificate
 from mdmprofile.containers import load_certificates
 from mdmprofile.doctor.enrolled import Scep
-from mdmprofile.doctor.visits import Step, Visitor, not_tried, passed
+from mdmprofile.doctor.visits import Step, Visitor, passed, untried_step
 from mdmprofile.errors import MdmprofileError, flatten
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.printable import printable
@@ -54,22 +54,22 @@ def visit_scep(visitor: Visitor, scep: Scep, location: Location) -> ScepSeen:
     return ScepSeen((capabilities, Step(name, location.place, tuple(found))), certificates)
 
 
-def visit_acme(visitor: Visitor, location: Location) -> Step:
+def visit_acme(visitor: Visitor, location: Location) -> tuple[Step, ...]:
     """The directory, which a device reads first (RFC 8555 section 7.1.1)."""
     name = "ACME directory"
     if not location.is_secure:
         found = finding("acme.unreachable", f"{name}: the URL is not https", where=location.place)
-        return Step(name, location.place, (found,))
+        return (Step(name, location.place, (found,)),)
     visit = visitor.get(name, location, rule="acme.unreachable", limit=MAX_DOCUMENT)
     if visit.answer is None:
-        return Step(name, location.place, visit.findings)
+        return (Step(name, location.place, visit.findings),)
     problem = _directory_problem(visit.answer)
     if problem:
         found = finding("acme.unreachable", f"{name}: {problem}", where=location.place)
-    else:
-        found = passed(name, "the server answers with a directory", location)
-    order = not_tried("ACME order", "it would create an account and an order", location)
-    return Step(name, location.place, (*visit.findings, found, *(() if problem else (order,))))
+        return (Step(name, location.place, (*visit.findings, found)),)
+    found = passed(name, "the server answers with a directory", location)
+    order = untried_step("ACME order", "it would create an account and an order", location)
+    return Step(name, location.place, (*visit.findings, found)), order
 
 
 def status_problem(answer: Answer) -> str:

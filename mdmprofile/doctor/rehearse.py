@@ -11,7 +11,7 @@ from mdmprofile.chain import LEAF, role_of
 from mdmprofile.doctor.enrolled import Enrolled
 from mdmprofile.doctor.identity import ScepSeen, visit_acme, visit_scep
 from mdmprofile.doctor.service import visit_service
-from mdmprofile.doctor.visits import Step, Visitor, not_tried, passed
+from mdmprofile.doctor.visits import Step, Visitor, passed, untried_step
 from mdmprofile.errors import NetworkError
 from mdmprofile.findings import Finding, by_severity, finding
 from mdmprofile.inventory import by_role, without_repeats
@@ -46,13 +46,15 @@ def rehearse(enrolled: Enrolled, route: Route, *, at: datetime, thresholds: Thre
     """
     visitor = Visitor(enrolled.trust, route, at=at)
     seen: list[ScepSeen] = []
-    jobs: list[Callable[[], Iterable[Step]]] = [lambda: _connections(visitor, enrolled)]
+    # First, so that what is wrong with the MDM server is said where a device meets it.
+    steps = list(_connections(visitor, enrolled))
+    jobs: list[Callable[[], Iterable[Step]]] = []
     if enrolled.scep is not None:
         jobs.append(lambda: _scep(visitor, enrolled, seen))
     if enrolled.acme_url is not None:
         jobs.append(lambda: _acme(visitor, enrolled.acme_url or ""))
     jobs.append(lambda: _service(visitor, enrolled))
-    steps = [step for found in at_once(lambda job: list(job()), jobs) for step in found]
+    steps += [step for found in at_once(lambda job: list(job()), jobs) for step in found]
     authorities = [each for one in seen for each in one.certificates]
     watched = _watched(visitor.seen, authorities)
     dates = judge_dates(watched, thresholds or Thresholds(), now=at)
@@ -71,13 +73,15 @@ def _connections(visitor: Visitor, enrolled: Enrolled) -> Iterable[Step]:
         except NetworkError as error:
             yield _no_url(name, "tls.unreachable", error)
             continue
+        if not location.is_secure:
+            found = finding("mdm.url-scheme", f"{name} is not an https:// URL", where=location.place)
+            yield Step(name, location.place, (found,))
+            continue
         visit = visitor.handshake(name, location)
-        found = list(visit.findings)
-        if visit.verdict is not None:
-            found += _pinned(name, visit.verdict.path, pins, location)
+        path = visit.verdict.path if visit.verdict is not None else ()
+        yield Step(name, location.place, (*visit.findings, *_pinned(name, path, pins, location)))
         if name == "ServerURL" and visit.verdict is not None and visit.verdict.connects:
-            found.append(not_tried("check-in", "it would enroll a device", location))
-        yield Step(name, location.place, tuple(found))
+            yield untried_step("check-in", "it would enroll a device", location)
 
 
 def _pinned(
@@ -98,16 +102,13 @@ def _scep(visitor: Visitor, enrolled: Enrolled, seen: list[ScepSeen]) -> Iterabl
         return [_no_url("SCEP", "scep.unreachable", error)]
     found = visit_scep(visitor, enrolled.scep, location)
     seen.append(found)
-    request = Step("SCEP PKIOperation", location.place, (not_tried("SCEP PKIOperation", _ORDER, location),))
-    return [*found.steps, request]
-
-
-_ORDER = "it would have a certificate issued"
+    request = untried_step("SCEP PKIOperation", "it would have a certificate issued", location)
+    return [*found.steps, *([request] if found.certificates else [])]
 
 
 def _acme(visitor: Visitor, url: str) -> Iterable[Step]:
     try:
-        return [visit_acme(visitor, locate(url))]
+        return visit_acme(visitor, locate(url))
     except NetworkError as error:
         return [_no_url("ACME directory", "acme.unreachable", error)]
 

@@ -12,7 +12,7 @@ from mdmprofile.chain import ROOT, role_of
 from mdmprofile.changes import certificates_of
 from mdmprofile.doctor.enrolled import Enrolled
 from mdmprofile.doctor.identity import status_problem
-from mdmprofile.doctor.visits import Step, Visitor, not_tried, passed
+from mdmprofile.doctor.visits import Step, Visitor, not_tried, passed, untried_step
 from mdmprofile.errors import MdmprofileError, flatten
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.printable import shown
@@ -121,16 +121,11 @@ def _documents(
             message = f"{name} is on {location.host}, another host than the MDM server, and was not fetched"
             yield Step(name, location.place, (finding("service.elsewhere", message, where=location.place),))
         elif name == ENROLLMENT:
-            yield _enrollment(visitor, location)
+            # Asking for a profile may spend a one-time challenge, so its server alone is looked at.
+            yield Step(name, location.place, visitor.handshake(name, location).findings)
+            yield untried_step("enrollment profile", "asking for it may spend a one-time challenge", location)
         else:
             yield _document(visitor, enrolled, name, location)
-
-
-def _enrollment(visitor: Visitor, location: Location) -> Step:
-    """The server behind it alone: asking for a profile may spend a one-time challenge."""
-    visit = visitor.handshake(ENROLLMENT, location)
-    asking = not_tried("fetching the enrollment profile", "it may spend a one-time challenge", location)
-    return Step(ENROLLMENT, location.place, (*visit.findings, asking))
 
 
 def _document(visitor: Visitor, enrolled: Enrolled, name: str, location: Location) -> Step:

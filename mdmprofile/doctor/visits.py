@@ -33,9 +33,9 @@ class Step(NamedTuple):
         severities = {each.severity for each in self.findings}
         if Severity.ERROR in severities:
             return FAILED
-        if any(each.rule == "live.not-tried" for each in self.findings):
-            return NOT_TRIED
-        return WARNED if Severity.WARNING in severities else PASSED
+        if Severity.WARNING in severities:
+            return WARNED
+        return NOT_TRIED if any(each.rule == "live.not-tried" for each in self.findings) else PASSED
 
 
 class Visit(NamedTuple):
@@ -57,6 +57,7 @@ class Visitor:
     def __init__(self, trust: DeviceTrust, route: Route, *, at: datetime) -> None:
         self.trust, self.route, self.at = trust, route, at
         self._verdicts: dict[tuple[str, tuple[Certificate, ...]], Verdict] = {}
+        self._told: set[Finding] = set()
         self._lock = threading.Lock()
 
     @property
@@ -65,30 +66,28 @@ class Visitor:
         return tuple(dict.fromkeys(each for _, chain in self._verdicts for each in chain))
 
     def handshake(self, name: str, location: Location, *, rule: str = "tls.unreachable") -> Visit:
-        """Connect and look at the certificates; nothing is asked."""
-        if not location.is_secure:
-            message = f"{name}: the URL is not https, so devices do not connect"
-            return Visit((finding(rule, message, where=location.place, hint="use an https:// URL"),))
+        """Connect and look at the certificates; nothing is asked. What is told here is not told again by ``get``."""
         try:
             served = shake_hands(location, self.route)
             verdict = self._judge(served)
         except MdmprofileError as error:
             return Visit((unreachable(rule, name, error, location),))
+        self._told.update(verdict.findings)
         return Visit((*verdict.findings, *_connected(name, served, verdict)), None, verdict, served)
 
     def get(self, name: str, location: Location, *, rule: str, limit: int) -> Visit:
         """GET a document, once the server's certificates were found good enough for a device."""
         visit = self._get(name, location, rule, limit)
-        if rule not in _ISSUERS:
-            return visit
-        # Who issues identities may well have a public certificate beside a private MDM server; devices trust it.
-        softer = (
-            each._replace(severity=Severity.INFO)
-            if each.rule == "tls.untrusted" and each.severity is Severity.WARNING
-            else each
-            for each in visit.findings
-        )
-        return visit._replace(findings=tuple(softer))
+        found = [each for each in visit.findings if each not in self._told]
+        if rule in _ISSUERS:
+            # Who issues identities may have a public certificate beside a private MDM server; devices trust that too.
+            found = [
+                each._replace(severity=Severity.INFO)
+                if each.rule == "tls.untrusted" and each.severity is Severity.WARNING
+                else each
+                for each in found
+            ]
+        return visit._replace(findings=tuple(found))
 
     def _get(self, name: str, location: Location, rule: str, limit: int) -> Visit:
         verdicts: list[Verdict] = []
@@ -132,6 +131,11 @@ def passed(name: str, what: str, location: Location) -> Finding:
 def not_tried(name: str, why: str, location: Location) -> Finding:
     """The finding that a step was not tried, and why."""
     return finding("live.not-tried", f"{name} was not tried: {why}", where=location.place)
+
+
+def untried_step(name: str, why: str, location: Location) -> Step:
+    """A step that a device would go on with and a rehearsal must not."""
+    return Step(name, location.place, (not_tried(name, why, location),))
 
 
 def unreachable(rule: str, name: str, error: MdmprofileError, location: Location) -> Finding:
