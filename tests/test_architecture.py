@@ -13,7 +13,7 @@ import mdmprofile
 
 PACKAGE = Path(mdmprofile.__file__).parent
 LONGEST = 400
-CATALOGUE = ["mdmprofile.catalogue_payloads", "mdmprofile.catalogue_replacement"]
+CATALOGUE = ["mdmprofile.catalogue_payloads", "mdmprofile.catalogue_replacement", "mdmprofile.catalogue_live"]
 
 
 class Module(NamedTuple):
@@ -123,11 +123,28 @@ def test_rich_is_known_to_the_command_line_and_the_text_report_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["socket", "ssl", "http", "urllib.request", "asyncio", "ftplib", "smtplib", "socketserver", "xmlrpc"]
+    ("package", "users_of_it"),
+    [
+        ("socket", {"probe/network.py"}),
+        ("ssl", {"probe/tls.py"}),
+        ("http", {"probe/http.py"}),
+        ("urllib.request", {"probe/network.py"}),
+        ("asyncio", set()),
+        ("ftplib", set()),
+        ("smtplib", set()),
+        ("socketserver", set()),
+        ("xmlrpc", set()),
+    ],
 )
-def test_nothing_talks_to_the_network(package: str) -> None:
-    """Everything here is about files; live checks will have one module of their own."""
-    assert importers(package) == set()
+def test_only_the_probe_talks_to_the_network(package: str, users_of_it: set[str]) -> None:
+    """So that time, size and redirects are bounded in one place, and everything else is about bytes."""
+    assert importers(package) == users_of_it
+
+
+def test_what_judges_opens_no_connection() -> None:
+    """The probe brings bytes and certificates; rules and reports get them handed."""
+    asking = {each.partition("/")[0] for each in importers("mdmprofile.probe")}
+    assert asking <= {"probe", "doctor", "cli", "live_targets.py"}
 
 
 def test_files_are_written_by_output_alone() -> None:
@@ -150,7 +167,9 @@ def test_the_clock_is_read_in_one_place() -> None:
         if any(called.rpartition(".")[2] in clocks and "." in called for called, _ in calls(each.tree))
     }
     assert found == {"cli/params.py"}
-    assert importers("time") == set()
+    # How long a server may take is measured, and never part of a judgement.
+    assert importers("time") == {"probe/network.py"}
+    assert users("time.time", "time.time_ns", "time.gmtime", "time.localtime") == set()
 
 
 def test_only_the_command_line_prints_and_exits() -> None:
@@ -190,13 +209,13 @@ def test_no_module_is_longer_than_two_rooms(module: Module) -> None:
 def test_modules_that_everybody_imports_import_nobody() -> None:
     """The ground floor: errors, the rules' catalogue, dates and texts."""
     ground = {"errors.py", "catalogue.py", "moments.py", "printable.py", "urls.py", "payloads/base.py"}
-    ground |= {"catalogue_payloads.py", "catalogue_replacement.py"}
+    ground |= {"catalogue_payloads.py", "catalogue_replacement.py", "catalogue_live.py"}
     assert {each.path for each in MODULES if each.path in ground} == ground
     leaning = {
         each.path: sorted(
             name
             for name in imports(each.tree)
-            # The catalogue is one list in three files.
+            # The catalogue is one list in four files.
             if belongs_to(name, ["mdmprofile"]) and not belongs_to(name, CATALOGUE)
         )
         for each in MODULES

@@ -794,7 +794,7 @@ def old_style(openssl: Callable[..., bytes], folder: Path, issuer: Entity, *, bi
 def dated(
     openssl: Callable[..., bytes], folder: Path, request: str, extensions: str, *, digest: str = "sha256"
 ) -> bytes:
-    """Have openssl issue a certificate that is valid at the tests' own today: its plain commands count from the real one."""
+    """Have openssl issue a certificate valid at the tests' own today; its plain commands count from the real one."""
     (folder / "index.txt").write_text("")
     (folder / "serial").write_text("1001")
     (folder / "ca.cnf").write_text(
