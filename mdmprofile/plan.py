@@ -195,6 +195,20 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
             )
 
 
+def concerns(found: Finding, each: Watched) -> bool:
+    """Whether a finding of ``judge_dates`` is about this one, of several in the same place."""
+    end = each.not_after and day(each.not_after)
+    start = each.not_before and stamp(each.not_before)
+    return found.rule.startswith("expiry.") and found.message.startswith(
+        (
+            f"{each.label} ends on {end}, ",
+            f"{each.label} expired on {end}: ",
+            f"{each.label} is not valid before {start}",
+            f"nobody said how long {each.label} is valid; ",
+        )
+    )
+
+
 def _has_passed(moment: datetime, now: datetime) -> bool:
     """Whether the moment is over; a date without a time is its whole day, on which the profile is built and sent."""
     return shift(moment, timedelta(days=1)) <= now if moment.time() == time() else moment < now
