@@ -195,17 +195,15 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
             )
 
 
-def concerns(found: Finding, each: Watched) -> bool:
-    """Whether a finding of ``judge_dates`` is about this one, of several in the same place."""
+def beginnings(each: Watched) -> tuple[str, ...]:
+    """How the messages of ``judge_dates`` about this one begin: what tells them apart in one place."""
     end = each.not_after and day(each.not_after)
     start = each.not_before and stamp(each.not_before)
-    return found.rule.startswith("expiry.") and found.message.startswith(
-        (
-            f"{each.label} ends on {end}, ",
-            f"{each.label} expired on {end}: ",
-            f"{each.label} is not valid before {start}",
-            f"nobody said how long {each.label} is valid; ",
-        )
+    return (
+        f"{each.label} ends on {end}, ",
+        f"{each.label} expired on {end}: ",
+        f"{each.label} is not valid before {start}",
+        f"nobody said how long {each.label} is valid; ",
     )
 
 

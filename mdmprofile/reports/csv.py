@@ -10,7 +10,7 @@ from itertools import chain
 from mdmprofile.errors import flatten
 from mdmprofile.findings import Finding
 from mdmprofile.moments import stamp
-from mdmprofile.plan import Watched, concerns, days_left
+from mdmprofile.plan import Watched, days_left
 from mdmprofile.printable import printable
 from mdmprofile.reports.model import FileReport, View
 
@@ -49,11 +49,12 @@ def render(view: View) -> str:
 
 
 def _certificates(report: FileReport, view: View) -> Iterator[Sequence[_Cell]]:
-    by_place: dict[str, list[Finding]] = {}
-    for found in report.findings:
-        by_place.setdefault(found.where, []).append(found)
+    judged: dict[Watched, list[Finding]] = {}
+    for found, about in report.dated():
+        for each in about:
+            judged.setdefault(each, []).append(found)
     for each in report.watched:
-        worst = _worst(by_place.get(report.place(each), ()), each)
+        worst = max(judged.get(each, ()), key=lambda found: found.severity.rank, default=None)
         certificate = each.certificate
         yield (
             each.role,
@@ -69,10 +70,6 @@ def _certificates(report: FileReport, view: View) -> Iterator[Sequence[_Cell]]:
             worst.severity.value if worst else "",
             worst.message if worst else "",
         )
-
-
-def _worst(here: Sequence[Finding], each: Watched) -> Finding | None:
-    return max((found for found in here if concerns(found, each)), key=lambda found: found.severity.rank, default=None)
 
 
 def _errors(report: FileReport) -> Iterator[Sequence[_Cell]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from mdmprofile.certificates import Certificate
 from mdmprofile.errors import MdmprofileError, flatten
 from mdmprofile.findings import Finding
 from mdmprofile.moments import stamp
-from mdmprofile.plan import Plan, Thresholds, Watched, days_left
+from mdmprofile.plan import Plan, Thresholds, Watched, beginnings, days_left
 
 
 class Line(NamedTuple):
@@ -46,9 +46,17 @@ class FileReport(NamedTuple):
         """Whether ``source`` names a file, and not a server or standard input."""
         return self.source != "standard input" and not self.source.lower().startswith(("https://", "http://"))
 
-    def place(self, each: Watched) -> str:
-        """Where one of ``watched`` is inside the source, as the findings say it; empty for the source itself."""
-        return inside(self.source, each.where)
+    def dated(self) -> Iterator[tuple[Finding, Sequence[Watched]]]:
+        """Every finding with what it says the dates of; with nothing where it is about something else."""
+        known: dict[tuple[str, str], list[Watched]] = {}
+        for each in self.watched:
+            for beginning in beginnings(each):
+                known.setdefault((inside(self.source, each.where), beginning), []).append(each)
+        # A bundle can hold thousands in one place, so that no finding may be held against each of them.
+        sizes = sorted({len(beginning) for _, beginning in known})
+        for found in self.findings:
+            keys = ((found.where, found.message[:size]) for size in sizes)
+            yield found, next((known[key] for key in keys if key in known), ())
 
 
 def inside(source: str, where: str) -> str:
@@ -56,7 +64,7 @@ def inside(source: str, where: str) -> str:
     if where == source:
         return ""
     # A certificate of a bundle is called "bundle.pem #2".
-    return where.removeprefix(f"{source}: ") if where.startswith(f"{source}: ") else where.removeprefix(f"{source} ")
+    return where.removeprefix(f"{source} ") if where.startswith(f"{source} #") else where.removeprefix(f"{source}: ")
 
 
 class View(NamedTuple):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from mdmprofile.errors import MdmprofileError, flatten
 from mdmprofile.findings import Finding, Severity
 from mdmprofile.moments import day, days_between, spoken
-from mdmprofile.plan import Watched, concerns
+from mdmprofile.plan import Watched
 from mdmprofile.printable import printable
 from mdmprofile.reports.model import FileReport, View
 
@@ -71,14 +71,9 @@ def line(state: str, said: Sequence[str], performance: str = "") -> str:
 
 def _problems(view: View) -> Iterator[_Problem]:
     for report in view.by_file:
-        by_place: dict[str, list[Watched]] = {}
-        for each in report.watched:
-            by_place.setdefault(report.place(each), []).append(each)
-        for found in report.findings:
+        for found, about in report.dated():
             if found.severity.rank:
-                here = by_place.get(found.where, ())
-                about = next((each for each in here if concerns(found, each)), None)
-                yield _Problem(found, report.source, about)
+                yield _Problem(found, report.source, about[0] if about else None)
 
 
 def _problem(problem: _Problem) -> str:
