@@ -11,7 +11,6 @@ import re
 import stat
 import subprocess
 import sys
-import unicodedata
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
@@ -35,6 +34,7 @@ from mdmprofile.plan import Thresholds, Watched, judge_dates, make_plan, watch
 from mdmprofile.reports import csv as csv_report
 from mdmprofile.reports import github, junit, nagios, prometheus
 from mdmprofile.reports.model import FileReport, View
+from monitor import Value, alerts, harmless, plugin_line
 from pki import DAY, NOW, Entity, Site, intermediate_ca, issue, root_ca, server_leaf
 
 HERE = Path(__file__).parent
@@ -59,11 +59,6 @@ def long_name(length: int) -> x509.Name:
         warnings.simplefilter("ignore", UserWarning)
         kinds = (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
         return x509.Name([x509.NameAttribute(each, "x" * length, _validate=False) for each in kinds])
-
-
-def harmless(text: str) -> bool:
-    """Whether nothing in it steers a terminal or ends a line."""
-    return all(each.isprintable() or unicodedata.category(each) == "Zs" for each in text)
 
 
 def expired(name: str = "Over") -> Entity:
@@ -114,47 +109,6 @@ def view_of(
     found = judge_dates(watched, limits, now=NOW) if findings is None else findings
     report = FileReport(source, found, watched=watched, thresholds=limits)
     return View(NOW, found, watched, make_plan(watched, limits), by_file=[report])
-
-
-class Value(NamedTuple):
-    """One item of performance data."""
-
-    value: float
-    warning: str
-    critical: str
-
-
-RANGE = r"@?(?:(?:~|-?\d+(?:\.\d+)?):)?(?:-?\d+(?:\.\d+)?)?"
-NUMBER = r"-?\d+(?:\.\d+)?"
-ITEM = re.compile(
-    rf"'(?P<label>[^'=]+)'=(?P<value>{NUMBER})(?:;(?P<warning>{RANGE})(?:;(?P<critical>{RANGE})(?:;(?:{NUMBER})?){{0,2}})?)?"
-)
-LINE = re.compile(r"MDMPROFILE (?P<state>OK|WARNING|CRITICAL|UNKNOWN) - (?P<text>[^|]+?)(?: \| (?P<data>[^|]+))?")
-
-
-def plugin_line(text: str) -> tuple[str, str, dict[str, Value]]:
-    """State, text and performance data of a plugin's output, by the guidelines and nothing more."""
-    assert text.count("\n") <= 1
-    assert harmless(text.rstrip("\n"))
-    assert len(text.encode()) <= 1001
-    match = LINE.fullmatch(text.removesuffix("\n"))
-    assert match, text
-    values: dict[str, Value] = {}
-    for each in (match["data"] or "").split(" ") if match["data"] else []:
-        item = ITEM.fullmatch(each)
-        assert item, each
-        assert item["label"] not in values
-        values[item["label"]] = Value(float(item["value"]), item["warning"] or "", item["critical"] or "")
-    return match["state"], match["text"], values
-
-
-def alerts(value: float, limits: str) -> bool:
-    """Whether a monitor alerts by the range: ``10:`` below 10, ``10`` outside 0 to 10, nothing never."""
-    if not limits:
-        return False
-    low, colon, high = limits.rpartition(":")
-    least = float("-inf") if low == "~" else float(low or 0) if colon else 0.0
-    return value < least or (bool(high) and value > float(high))
 
 
 class TestNagios:
