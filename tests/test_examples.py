@@ -264,22 +264,22 @@ class TestNodeExporter:
             fires[state] = self.firing(machine, rules, machine.metrics.read_text(), alerts)
         fires["nothing"] = self.firing(machine, rules, "", alerts)
         fires["late"] = self.firing(machine, rules, self.with_replacement(machine, words, "2034-01-01"), alerts)
-        fires["stale"] = self.firing(machine, rules, machine.metrics.read_text(), alerts, hours=25)
+        fires["stale"] = self.firing(machine, rules, machine.metrics.read_text(), alerts, days=2)
         assert fires["good"] == set()
         assert fires["expired"] == {"MdmCertificateEndsSoon", "MdmCheckFindsErrors"}
         assert fires["broken"] == fires["expired"] | {"MdmTargetUnreadable"}
         assert fires["nothing"] == {"MdmCheckStale"}
         assert fires["late"] >= {"MdmReplacementPlannedTooLate"}
         assert "MdmCheckStale" in fires["stale"]
-        assert "MdmReplaceProfile" in self.firing(machine, rules, machine.metrics.read_text(), alerts, hours=24 * 690)
+        assert "MdmReplaceProfile" in self.firing(machine, rules, machine.metrics.read_text(), alerts, days=690)
 
     def with_replacement(self, machine: Machine, words: list[str], day: str) -> str:
         """The metrics with another planned date."""
         machine.run(*words, "--replace-on", day)
         return machine.metrics.read_text()
 
-    def firing(self, machine: Machine, rules: Path, text: str, alerts: set[str], hours: int = 0) -> set[str]:
-        """Which alerts fire so many hours after the metrics were made.
+    def firing(self, machine: Machine, rules: Path, text: str, alerts: set[str], days: int = 0) -> set[str]:
+        """Which alerts fire so many days after the metrics were made.
 
         promtool is told that none does, and what it says to that names those that do.
         """
@@ -288,16 +288,16 @@ class TestNodeExporter:
             if line.startswith("mdmprofile_"):
                 name, _, value = line.rpartition(" ")
                 moved = float(value) - (NOW.timestamp() if "_timestamp_" in name else 0)
-                series.append({"series": name, "values": f"{moved:.0f}x{hours + 1}"})
+                series.append({"series": name, "values": f"{moved:.0f}x{days}"})
         case = {
-            "interval": "1h",
+            "interval": "1d",
             "input_series": series,
             "alert_rule_test": [
-                {"eval_time": f"{hours}h", "alertname": each, "exp_alerts": []} for each in sorted(alerts)
+                {"eval_time": f"{days}d", "alertname": each, "exp_alerts": []} for each in sorted(alerts)
             ],
         }
         file = machine.folder / "alerts-test.yml"
-        file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1h", "tests": [case]}))
+        file.write_text(yaml.safe_dump({"rule_files": [str(rules)], "evaluation_interval": "1d", "tests": [case]}))
         done = subprocess.run([system_tool("promtool"), "test", "rules", file], capture_output=True, check=False)
         said = (done.stdout + done.stderr).decode()
         found = set(re.findall(r"alertname: ?(\w+)", said))
