@@ -195,6 +195,18 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
             )
 
 
+def beginnings(each: Watched) -> tuple[str, ...]:
+    """How the messages of ``judge_dates`` about this one begin: what tells them apart in one place."""
+    end = each.not_after and day(each.not_after)
+    start = each.not_before and stamp(each.not_before)
+    return (
+        f"{each.label} ends on {end}, ",
+        f"{each.label} expired on {end}: ",
+        f"{each.label} is not valid before {start}",
+        f"nobody said how long {each.label} is valid; ",
+    )
+
+
 def _has_passed(moment: datetime, now: datetime) -> bool:
     """Whether the moment is over; a date without a time is its whole day, on which the profile is built and sent."""
     return shift(moment, timedelta(days=1)) <= now if moment.time() == time() else moment < now

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import itertools
 import sys
 import warnings
 from collections.abc import Sequence
@@ -142,16 +141,15 @@ def main() -> NoReturn:
 
 
 def _report(error: Any, words: list[str]) -> int:  # noqa: ANN401 - an MdmprofileError, imported late
-    """Say what went wrong, and give a script that asked for JSON an object to parse; returns the exit code."""
-    from mdmprofile.cli.complaints import complain, complain_in_json  # noqa: PLC0415 - only when something failed
+    """Say what went wrong, and give a program that asked for its format a line to read; returns the exit code."""
+    from mdmprofile.cli.complaints import complain, complain_in_format  # noqa: PLC0415 - only when something failed
     from mdmprofile.errors import OutputError, flatten  # noqa: PLC0415
 
     for each in flatten([error]):
         complain(str(each))
-    if "--format=json" in words or ("--format", "json") in itertools.pairwise(words):
-        # When standard output is what failed, there is nowhere to put the object.
-        with contextlib.suppress(OutputError):
-            complain_in_json(error)
+    # When standard output is what failed, there is nowhere to put it.
+    with contextlib.suppress(OutputError):
+        complain_in_format(error, words)
     return int(error.exit_code)
 
 

@@ -15,7 +15,7 @@ from mdmprofile.cli.recipient_flags import RECIPIENT_KEY_OPTIONS, load_recipient
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.findings import by_severity
 from mdmprofile.plan import Plan, Thresholds, judge_dates, make_plan
-from mdmprofile.reports.model import FileReport, View
+from mdmprofile.reports.model import FileReport, View, inside
 from mdmprofile.secret import SecretSource
 from mdmprofile.targets import Keys, date_identities, read_target
 
@@ -41,7 +41,7 @@ from mdmprofile.targets import Keys, date_identities, read_target
 @RECIPIENT_KEY_OPTIONS
 @click.option("-o", "--output", type=FILE, help="Write the report to this file.")
 @DATE_OPTIONS
-@report_options("warning", "junit", "github")
+@report_options("warning", "nagios", "prometheus", "csv", "junit", "github")
 @with_session
 def command(
     session: Session,
@@ -70,6 +70,7 @@ def command(
       mdmprofile check out/enroll.mobileconfig --replace-on 2027-06-01
       mdmprofile check enroll.toml pki/ --quiet
       mdmprofile check bundle.p7b --format json --at 2027-01-01
+      mdmprofile check enroll.toml --format prometheus -o mdmprofile.prom
     """
     now = at or right_now()
     trusted = load_anchors(anchors) if anchors else None
@@ -86,8 +87,8 @@ def command(
         if trusted is not None:
             found += each.distrust(trusted, at=now)
         findings += found
-        inside = [one._replace(where=_inside(each.name, one.where)) for one in by_severity(found)]
-        reports.append(FileReport(each.name, inside, each.errors, each.watched))
+        here = [one._replace(where=inside(each.name, one.where)) for one in by_severity(found)]
+        reports.append(FileReport(each.name, here, each.errors, each.watched, thresholds))
     view = View(
         now=now,
         findings=by_severity(findings),
@@ -97,11 +98,6 @@ def command(
         by_file=reports,
     )
     return session.finish(view, output=output)
-
-
-def _inside(name: str, where: str) -> str:
-    """The place without the name of the target that it is in."""
-    return "" if where == name else where.removeprefix(f"{name}: ")
 
 
 def _thresholds(

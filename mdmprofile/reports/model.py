@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from mdmprofile.certificates import Certificate
 from mdmprofile.errors import MdmprofileError, flatten
 from mdmprofile.findings import Finding
 from mdmprofile.moments import stamp
-from mdmprofile.plan import Plan, Watched, days_left
+from mdmprofile.plan import Plan, Thresholds, Watched, beginnings, days_left
 
 
 class Line(NamedTuple):
@@ -32,13 +32,39 @@ class Section(NamedTuple):
 class FileReport(NamedTuple):
     """What was found in one of several files or servers; the findings' places are inside it.
 
-    ``watched`` is what ends in it, where the command looks at dates.
+    ``watched`` is what ends in it, where the command looks at dates, and ``thresholds`` what that was held against.
     """
 
     source: str
     findings: Sequence[Finding] = ()
     errors: Sequence[MdmprofileError] = ()
     watched: Sequence[Watched] = ()
+    thresholds: Thresholds = Thresholds()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether ``source`` names a file, and not a server or standard input."""
+        return self.source != "standard input" and not self.source.lower().startswith(("https://", "http://"))
+
+    def dated(self) -> Iterator[tuple[Finding, Sequence[Watched]]]:
+        """Every finding with what it says the dates of; with nothing where it is about something else."""
+        known: dict[tuple[str, str], list[Watched]] = {}
+        for each in self.watched:
+            for beginning in beginnings(each):
+                known.setdefault((inside(self.source, each.where), beginning), []).append(each)
+        # A bundle can hold thousands in one place, so that no finding may be held against each of them.
+        sizes = sorted({len(beginning) for _, beginning in known})
+        for found in self.findings:
+            keys = ((found.where, found.message[:size]) for size in sizes)
+            yield found, next((known[key] for key in keys if key in known), ())
+
+
+def inside(source: str, where: str) -> str:
+    """A place without the name of the file or server that it is in."""
+    if where == source:
+        return ""
+    # A certificate of a bundle is called "bundle.pem #2".
+    return where.removeprefix(f"{source} ") if where.startswith(f"{source} #") else where.removeprefix(f"{source}: ")
 
 
 class View(NamedTuple):
