@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -211,11 +212,29 @@ class Certificate:
             return False
         return True
 
+    @property
+    def facts(self) -> CertificateFacts:
+        """What reports say of it, without the certificate."""
+        return CertificateFacts(
+            self.subject, sys.intern(self.issuer), self.name, self.sha256, self.not_before, self.not_after
+        )
+
     def _extension(self, kind: type[_Extension]) -> _Extension | None:
         try:
             return self.parsed.extensions.get_extension_for_class(kind).value
         except x509.ExtensionNotFound:
             return None
+
+
+class CertificateFacts(NamedTuple):
+    """What reports say of a certificate: a small part of it, for those who have thousands. Times are aware UTC."""
+
+    subject: str
+    issuer: str
+    name: str
+    sha256: str
+    not_before: datetime
+    not_after: datetime
 
 
 @dataclass(frozen=True)

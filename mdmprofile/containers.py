@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from mdmprofile.certificates import X509_ERRORS, Certificate, Identity, SigningKey, first_line
 from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, collect
+from mdmprofile.shared import shared_certificate
 
 if TYPE_CHECKING:
     from mdmprofile.pfx import Budget
@@ -181,7 +182,7 @@ def _from_pem(data: bytes, source: str) -> Iterator[Certificate]:
         try:
             if label in _CERTIFICATE_LABELS:
                 der = _base64(body, place)
-                found.append(Certificate(_without_trust_settings(der, label), place))
+                found.append(shared_certificate(_without_trust_settings(der, label), place))
             elif label in _PKCS7_LABELS:
                 found.extend(_from_pkcs7(_base64(body, place), place))
             else:
@@ -274,7 +275,7 @@ def _from_der(data: bytes, source: str, password: bytes | None) -> Iterable[Cert
     if tag == _OID:
         return _from_pkcs7(data, source)
     if tag == _SEQUENCE:
-        return [Certificate(data, source)]
+        return [shared_certificate(data, source)]
     raise CertificateError(
         "holds no certificate: neither PEM, DER, PKCS#7 nor PKCS#12", where=source, hint="check the file"
     )
@@ -293,7 +294,7 @@ def _from_pkcs7(data: bytes, source: str) -> list[Certificate]:
             hint="export it again",
         ) from None
     return [
-        Certificate(each.public_bytes(Encoding.DER), _place(source, number, len(loaded)))
+        shared_certificate(each.public_bytes(Encoding.DER), _place(source, number, len(loaded)))
         for number, each in enumerate(loaded, 1)
     ]
 
@@ -321,7 +322,7 @@ def _open_pkcs12(
             f"is not an intact PKCS#12 file: {first_line(error)}", where=source, hint="export it again"
         ) from None
     certificates = [
-        Certificate(each.public_bytes(Encoding.DER), _place(source, number, len(found)))
+        shared_certificate(each.public_bytes(Encoding.DER), _place(source, number, len(found)))
         for number, each in enumerate(found, 1)
     ]
     return certificates, key

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from mdmprofile.errors import InputError
 
@@ -12,6 +13,7 @@ MAX_CERTIFICATES = 16 * 1024 * 1024
 MAX_PROFILE = 16 * 1024 * 1024
 MAX_CONFIG = 1024 * 1024
 MAX_SECRET = 64 * 1024
+_PIECE = 64 * 1024
 
 ABSENT = "no such file"
 STDIN = Path("-")
@@ -30,8 +32,8 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
         if path == STDIN:
             data = sys.stdin.buffer.read(limit + 1)
         else:
-            with path.open("rb") as stream:
-                data = stream.read(limit + 1)
+            with path.open("rb", buffering=0) as stream:
+                data = _read(stream, limit + 1)
     except IsADirectoryError:
         raise InputError("is a directory where a file belongs", where=where, hint="name the file in it") from None
     except FileNotFoundError:
@@ -48,6 +50,15 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
             f"is larger than the limit of {limit // 1024:,} KiB", where=where, hint="check that it is the right file"
         )
     return data
+
+
+def _read(stream: BinaryIO, most: int) -> bytes:
+    """At most so many bytes, in pieces: asked for all at once, memory for the most is fetched first."""
+    pieces = []
+    while most and (piece := stream.read(min(most, _PIECE))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
 
 
 def place_of(path: Path) -> str:

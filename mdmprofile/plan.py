@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, time, timedelta
 from typing import NamedTuple
 
-from mdmprofile.certificates import Certificate
+from mdmprofile.certificates import Certificate, CertificateFacts
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.moments import day, days_between, shift, spoken, stamp
 
@@ -33,7 +33,8 @@ class Watched(NamedTuple):
     """Something that ends: a certificate, or an identity that a device will fetch.
 
     ``baked_in`` things change only with a new profile; the others are renewed elsewhere and the profile survives
-    it. ``not_after`` is None when nobody knows it. Times are aware UTC.
+    it. ``not_after`` is None when nobody knows it. Times are aware UTC. Where thousands are kept, ``certificate`` is only
+    what reports say of it.
     """
 
     role: str
@@ -42,7 +43,7 @@ class Watched(NamedTuple):
     baked_in: bool
     not_after: datetime | None
     not_before: datetime | None = None
-    certificate: Certificate | None = None
+    certificate: Certificate | CertificateFacts | None = None
     consequence_of: str = ""
 
     @property
@@ -136,7 +137,8 @@ def judge_dates(
     """
     found: list[Finding] = []
     things = list(dict.fromkeys(watched))
-    plan = make_plan(things, thresholds)
+    # Thousands of files are judged with no replacement planned, where the plan has no part in it.
+    plan = make_plan(things, thresholds) if thresholds.replace_on is not None else None
     for each in things:
         found.extend(_judge(each, thresholds, plan, now, building))
     if thresholds.replace_on is not None and _has_passed(thresholds.replace_on, now):
@@ -151,8 +153,9 @@ def judge_dates(
     return tuple(found)
 
 
-def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, building: bool) -> Iterable[Finding]:
-    consequence = f"then {each.consequence}"
+def _judge(
+    each: Watched, thresholds: Thresholds, plan: Plan | None, now: datetime, building: bool
+) -> Iterable[Finding]:
     if each.not_after is None:
         yield finding(
             "expiry.identity-unknown",
@@ -160,7 +163,6 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
             where=each.where,
         )
         return
-    end = day(each.not_after)
     softer = Severity.WARNING if building and not each.baked_in else None
     renew = "" if each.baked_in else "renew it where it is installed"
     if each.role == "signer":
@@ -170,15 +172,16 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
         message = f"{each.label} is not valid before {stamp(each.not_before)}"
         yield finding("expiry.not-yet-valid", message, where=each.where)
     if left < timedelta():
-        message = f"{each.label} expired on {end}: {each.consequence}"
+        message = f"{each.label} expired on {day(each.not_after)}: {each.consequence}"
         yield finding("expiry.expired", message, where=each.where, hint=renew, severity=softer)
         return
-    remaining = f"{each.label} ends on {end}, in {spoken(left)}; {consequence}"
-    if left <= thresholds.critical:
-        yield finding("expiry.critical", remaining, where=each.where, hint=renew, severity=softer)
-    elif left <= thresholds.warn:
-        yield finding("expiry.soon", remaining, where=each.where, hint=renew)
-    if each.baked_in and thresholds.replace_on is not None:
+    if left <= max(thresholds.critical, thresholds.warn):
+        remaining = f"{each.label} ends on {day(each.not_after)}, in {spoken(left)}; then {each.consequence}"
+        if left <= thresholds.critical:
+            yield finding("expiry.critical", remaining, where=each.where, hint=renew, severity=softer)
+        else:
+            yield finding("expiry.soon", remaining, where=each.where, hint=renew)
+    if each.baked_in and thresholds.replace_on is not None and plan is not None:
         needed = shift(thresholds.replace_on, thresholds.margin)
         if each.not_after < needed and plan.latest_safe_date is not None:
             safe = plan.latest_safe_date
@@ -188,8 +191,8 @@ def _judge(each: Watched, thresholds: Thresholds, plan: Plan, now: datetime, bui
             also = f", or {again}" if each == plan.limited_by else ""
             yield finding(
                 "expiry.before-replacement",
-                f"{each.label} ends on {end}, before the replacement on {day(thresholds.replace_on)} plus "
-                f"{spoken(thresholds.margin)}; {consequence}",
+                f"{each.label} ends on {day(each.not_after)}, before the replacement on {day(thresholds.replace_on)} plus "
+                f"{spoken(thresholds.margin)}; then {each.consequence}",
                 where=each.where,
                 hint=f"replace the profile {when}{also}",
             )

@@ -97,7 +97,7 @@ def _refuse_slow(data: bytes, source: str) -> None:
         problem = f"it has more than {MAX_VALUES:,} values"
     elif text.count(b"<!DOCTYPE") > len(_plain_doctype().findall(text)):
         problem = "its DOCTYPE declares entities or is malformed"
-    elif _crowded_tag().search(text):
+    elif _may_be_crowded(text) and _crowded_tag().search(text):
         problem = f"it has a tag longer than {MAX_TAG:,} bytes or with more than {MAX_ATTRIBUTES} attributes"
     elif any(_has_long(text, *marks) for marks in ((b"<!--", b"-->"), (b"<?", b"?>"))):
         problem = f"it has a comment or instruction longer than {MAX_TAG:,} bytes, or one that never ends"
@@ -128,6 +128,11 @@ def _refuse_entities(data: bytes, source: str) -> None:
 def _odd_reference() -> re.Pattern[bytes]:
     """A reference that is none of the five of XML 1.0 section 4.6, nor the number of a character."""
     return re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);|#)")
+
+
+def _may_be_crowded(text: bytes) -> bool:
+    """Whether there are enough bytes or quotes for a tag that is too long or has too many attributes."""
+    return len(text) > MAX_TAG or text.count(b'"') + text.count(b"'") > 2 * MAX_ATTRIBUTES
 
 
 @cache

@@ -18,9 +18,10 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from conftest import Command, Outcome
+from mdmprofile import folders
 from mdmprofile.moments import stamp
 from mdmprofile.reader import open_profile
-from mdmprofile.targets import MAX_FILES, read_target
+from mdmprofile.targets import read_target
 from pki import (
     DAY,
     NOW,
@@ -824,15 +825,18 @@ class TestDirectories:
         assert outcome.code == 3
         assert f"{folder}: holds no profile, certificate or config" in outcome.err
 
-    def test_directory_of_too_many_files_is_refused(self, tmp_path: Path, mdmprofile: Command) -> None:
+    def test_directory_of_too_many_files_is_refused(
+        self, tmp_path: Path, mdmprofile: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """A slip such as checking the whole disk ends with an error, not after hours."""
+        monkeypatch.setattr(folders, "MAX_FILES", 100)
         folder = tmp_path / "many"
         folder.mkdir()
-        for number in range(MAX_FILES + 1):
+        for number in range(101):
             (folder / f"{number}.der").touch()
         outcome = mdmprofile("check", folder)
         assert outcome.code == 3
-        assert "more than 10,000 files" in outcome.err
+        assert "more than 100 files" in outcome.err
 
     def test_config_in_the_directory_gives_its_dates_to_the_files_beside_it(
         self, site: Site, mdmprofile: Command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import click
 from mdmprofile.anchors import load_anchors
 from mdmprofile.cli.config_flags import parse_variables
 from mdmprofile.cli.params import DATE_OPTIONS, DURATION, FILE, report_options, right_now
+from mdmprofile.cli.progress import Progress
 from mdmprofile.cli.recipient_flags import RECIPIENT_KEY_OPTIONS, load_recipient
 from mdmprofile.cli.session import Session, with_session
-from mdmprofile.findings import by_severity
-from mdmprofile.plan import Plan, Thresholds, judge_dates, make_plan
-from mdmprofile.reports.model import FileReport, View, inside
+from mdmprofile.folders import Choice
+from mdmprofile.reports.model import View
 from mdmprofile.secret import SecretSource
-from mdmprofile.targets import Keys, date_identities, read_target
+from mdmprofile.survey import Asked, survey
+from mdmprofile.targets import Keys, read_targets
 
 
 @click.command("check")
@@ -35,6 +36,15 @@ from mdmprofile.targets import Keys, date_identities, read_target
     help="How long SCEP or ACME certificates last, from the signature on.",
 )
 @click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Of directories, only files that match, whatever is in them; repeatable.",
+)
+@click.option(
+    "--exclude", multiple=True, metavar="GLOB", help="Of directories, no file or directory that matches; repeatable."
+)
+@click.option(
     "--var", "variables", metavar="NAME=VALUE", multiple=True, help="Template variable of configs; repeatable."
 )
 @click.option("--password-file", type=FILE, help="File with the password of PKCS#12 targets.")
@@ -48,6 +58,8 @@ def command(
     targets: tuple[str, ...],
     anchors: tuple[str, ...],
     identity_validity: timedelta | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     variables: tuple[str, ...],
     password_file: Path | None,
     output: Path | None,
@@ -65,59 +77,29 @@ def command(
     every profile, certificate file and config counts, hidden files excepted. With a config beside its profile, or
     with --identity-validity, the SCEP or ACME identities of the profile count too.
 
+    A GLOB is matched against the path below the directory and against the file's name, case-sensitively; ** stands for
+    any number of directories. --exclude wins over --include, and neither touches a file that is named itself.
+
     \b
     Example:
       mdmprofile check out/enroll.mobileconfig --replace-on 2027-06-01
       mdmprofile check enroll.toml pki/ --quiet
+      mdmprofile check /etc/ssl fleet/ --include '*.mobileconfig' --exclude 'fleet-2019/**' --exclude old
       mdmprofile check bundle.p7b --format json --at 2027-01-01
       mdmprofile check enroll.toml --format prometheus -o mdmprofile.prom
     """
     now = at or right_now()
     trusted = load_anchors(anchors) if anchors else None
     password = SecretSource("file", password_file, "--password-file").fetch() if password_file else None
-    keys = Keys(password, load_recipient(flags))
-    given = parse_variables(variables)
-    found = [each for name in targets for each in read_target(name, now=now, keys=keys, variables=given)]
-    read = date_identities(found, now=now, validity=identity_validity)
-    findings, plans, reports = [], [], []
-    for each in read:
-        thresholds = _thresholds(each.thresholds, replace_on, margin, warn, critical)
-        found = [*each.findings, *judge_dates(each.watched, thresholds, now=now)]
-        plans.append(make_plan(each.watched, thresholds))
-        if trusted is not None:
-            found += each.distrust(trusted, at=now)
-        findings += found
-        here = [one._replace(where=inside(each.name, one.where)) for one in by_severity(found)]
-        reports.append(FileReport(each.name, here, each.errors, each.watched, thresholds))
-    view = View(
-        now=now,
-        findings=by_severity(findings),
-        watched=[each for target in read for each in target.watched],
-        plan=_tightest(plans),
-        errors=[error for target in read for error in target.errors],
-        by_file=reports,
-    )
-    return session.finish(view, output=output)
-
-
-def _thresholds(
-    own: Thresholds | None,
-    replace_on: datetime | None,
-    margin: timedelta | None,
-    warn: timedelta | None,
-    critical: timedelta | None,
-) -> Thresholds:
-    """The flags over the target's own config over the defaults."""
-    base = own or Thresholds()
-    return Thresholds(
-        replace_on=replace_on or base.replace_on,
-        margin=base.margin if margin is None else margin,
-        warn=base.warn if warn is None else warn,
-        critical=base.critical if critical is None else critical,
-    )
-
-
-def _tightest(plans: list[Plan]) -> Plan:
-    """The plan of the target that must be replaced first."""
-    latest = datetime.max.replace(tzinfo=UTC)
-    return min(plans, key=lambda plan: plan.latest_safe_date or latest)
+    with Progress(shown=not session.quiet, colour=session.colour) as progress:
+        read = read_targets(
+            targets,
+            now=now,
+            keys=Keys(password, load_recipient(flags)),
+            variables=parse_variables(variables),
+            choice=Choice(include, exclude),
+            validity=identity_validity,
+            progress=progress.tell,
+        )
+        found = survey(read, now=now, asked=Asked(replace_on, margin, warn, critical), anchors=trusted)
+    return session.finish(View(now, **found._asdict()), output=output)

@@ -106,9 +106,34 @@ def holds_content(data: bytes) -> bool:
     Bytes that only begin like SignedData count as if they had, so that opening them says what is wrong.
     """
     try:
+        # Thousands of profiles are asked, and parsing one for it takes as long as everything that is read of it later.
+        if _shows_content(data):
+            return True
         return _content(_bounded(_content_info(data)["content"]["encap_content_info"])) is not None
     except PARSER_ERRORS:
         return True
+
+
+def _shows_content(data: bytes) -> bool:
+    """Whether the first few elements lead to content, in the usual forms; False is no answer."""
+    position = end = 0
+    # ContentInfo, contentType, [0], SignedData, version, digestAlgorithms, encapContentInfo, eContentType.
+    for tag in (0x30, 0x06, _EXPLICIT, 0x30, 0x02, 0x31, 0x30, 0x06):
+        if data[position] != tag:
+            return False
+        first = data[position + 1]
+        size = first & 0x7F if first & 0x80 else 0
+        inside = position + 2 + size
+        length = int.from_bytes(data[position + 2 : inside], "big") if size else first
+        # What is in a sequence follows its header; what is in the others is passed over.
+        if tag in (0x30, _EXPLICIT):
+            position, end = inside, len(data) if first == _INDEFINITE else inside + length
+        elif first == _INDEFINITE:
+            return False
+        else:
+            position = inside + length
+    # Behind content info that is empty there are certificates, with the tag that content has.
+    return position < end and data[position] == _EXPLICIT
 
 
 def _content_info(data: bytes) -> Any:  # noqa: ANN401 - asn1crypto has no types

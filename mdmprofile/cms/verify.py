@@ -19,6 +19,7 @@ from mdmprofile.certificates import X509_ERRORS, Certificate
 from mdmprofile.cms.structure import SignedData, SignerInfo, parse_signed_data
 from mdmprofile.errors import CertificateError, SignatureFormatError
 from mdmprofile.findings import Finding, finding, has_errors
+from mdmprofile.shared import shared_certificate
 
 _DIGESTS: dict[str, hashes.HashAlgorithm] = {
     "md5": hashes.MD5(),  # noqa: S303 - recognised so that it can be named and refused
@@ -127,7 +128,7 @@ def _readable(ders: Iterable[bytes], source: str) -> Iterator[Certificate]:
     """The embedded certificates that can be read; a signature needs its signer's alone."""
     for number, der in enumerate(ders, 1):
         with contextlib.suppress(CertificateError):
-            yield Certificate(der, f"{source} signature #{number}")
+            yield shared_certificate(der, f"{source} signature #{number}")
 
 
 def _check(info: SignerInfo, signed: SignedData, certificates: tuple[Certificate, ...]) -> Signer:

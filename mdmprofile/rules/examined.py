@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from mdmprofile.certificates import Certificate
@@ -16,13 +15,11 @@ from mdmprofile.errors import CertificateError
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile
 from mdmprofile.reader import OpenedProfile, payload_certificates
+from mdmprofile.shared import placed
 
 AUTO, AS_ENROLLMENT, AS_TRUST = "auto", "enrollment", "trust"
 KINDS = (AUTO, AS_ENROLLMENT, AS_TRUST)
 
-# Thousands of profiles carry the same few certificates; larger contents are rare and would fill the memory.
-_CACHED_BYTES = 16 * 1024
-_CACHED = 1024
 _LONGEST = 200
 _PINNING = ("ServerURLPinningCertificateUUIDs", "CheckInURLPinningCertificateUUIDs")
 
@@ -99,7 +96,7 @@ def examine(opened: OpenedProfile, data: bytes, *, now: datetime, kind: str = AU
         count += len(certificates)
         if count > MAX_IN_ONE_FILE:
             raise CertificateError(f"holds more than {MAX_IN_ONE_FILE} certificates", where=opened.source)
-        held.append(Held(path, payload, tuple(_placed(each, path) for each in certificates), problem))
+        held.append(Held(path, payload, tuple(placed(each, path) for each in certificates), problem))
     return Examined(opened, data, tuple(held), now, kind)
 
 
@@ -109,21 +106,8 @@ def _read(content: object) -> tuple[tuple[Certificate, ...], str]:
     if is_pkcs12(content):
         # Opening one costs what its maker chose, and it has no place here whatever is in it.
         return (), "it holds a PKCS#12 file"
-    return _read_cached(content) if len(content) <= _CACHED_BYTES else _read_bytes(content)
-
-
-def _read_bytes(content: bytes) -> tuple[tuple[Certificate, ...], str]:
     try:
         return payload_certificates(content, source=""), ""
     except CertificateError as error:
         return (), f"it {error.message}"[:_LONGEST]
 
-
-_read_cached = lru_cache(maxsize=_CACHED)(_read_bytes)
-
-
-def _placed(certificate: Certificate, path: str) -> Certificate:
-    """The certificate with a payload's path as its source, sharing what was parsed already."""
-    twin = copy.copy(certificate)
-    object.__setattr__(twin, "source", path)
-    return twin

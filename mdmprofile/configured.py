@@ -1,0 +1,62 @@
+"""A config with everything it names, as the things that end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from mdmprofile.config import EnrollmentConfig, load_config
+from mdmprofile.config_identity import Pkcs12Settings
+from mdmprofile.contents import Target
+from mdmprofile.errors import collect
+from mdmprofile.findings import Finding, Severity, finding
+from mdmprofile.inventory import thresholds_of, watched_by_config
+from mdmprofile.materials import Materials, load_materials
+from mdmprofile.templating import Variables
+
+_JUDGED = (
+    "profile.replace_on",
+    "profile.replace_margin",
+    "profile.warn",
+    "profile.critical",
+    "server.push_certificate",
+    "identity.file",
+    "identity.validity",
+)
+
+
+def read_config(path: Path, *, now: datetime, commands: bool = True, variables: Variables | None = None) -> Target:
+    """Everything that ends among what a config names; without ``commands``, those that it names are not run.
+
+    Raises ``MdmprofileError`` when the config itself cannot be read; what it names and is absent is in ``errors``.
+    """
+    config = load_config(path, variables=variables, lenient=True)
+    materials = load_materials(config, private=False, commands=commands)
+    return Target(
+        watched_by_config(config, materials, now=now),
+        (*(_unfilled(config.source, key) for key in config.unfilled), *_unknown_signer(config, materials)),
+        thresholds=thresholds_of(config),
+        identifier=config.profile.identifier,
+        validity=None if isinstance(config.identity, Pkcs12Settings) else config.identity.validity,
+        errors=(collect(materials.errors),) if materials.errors else (),
+    )
+
+
+def _unknown_signer(config: EnrollmentConfig, materials: Materials) -> Iterable[Finding]:
+    """Judging dates logs in to no token and runs no signing command, so such a signer can stay unknown."""
+    signing = config.signing
+    if signing and signing.certificate is None and signing.pkcs12 is None and materials.signer_certificate is None:
+        message = "the signer's certificate is known only when it signs, so its end was not judged"
+        yield finding("signing.not-judged", message, where=f"{config.source}: signing")
+
+
+def _unfilled(source: str, key: str) -> Finding:
+    """A key whose template nobody filled; a warning where that hides a certificate or a date from the judgement."""
+    matters = key.startswith(("trust.", "signing.")) or key in _JUDGED
+    return finding(
+        "config.unfilled",
+        f"{key} has a variable that is not known, so it was not judged",
+        where=f"{source}: {key}",
+        severity=None if matters else Severity.INFO,
+    )

@@ -1,0 +1,115 @@
+"""Any number of targets judged by their dates, one after the other; of each, only what reports say is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from mdmprofile.certificates import Certificate, CertificateFacts
+from mdmprofile.contents import Target
+from mdmprofile.errors import MdmprofileError
+from mdmprofile.findings import Finding, by_severity
+from mdmprofile.moments import shift
+from mdmprofile.plan import Plan, Thresholds, Watched, judge_dates, make_plan
+from mdmprofile.reports.model import FileReport, inside
+
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+class Asked(NamedTuple):
+    """The dates and times that somebody asked for, over those of a target's own config; None where nobody did."""
+
+    replace_on: datetime | None = None
+    margin: timedelta | None = None
+    warn: timedelta | None = None
+    critical: timedelta | None = None
+
+    def over(self, own: Thresholds | None) -> Thresholds:
+        """What a target is held against: what was asked for, over its own, over the defaults."""
+        base = own or Thresholds()
+        return Thresholds(
+            replace_on=self.replace_on or base.replace_on,
+            margin=base.margin if self.margin is None else self.margin,
+            warn=base.warn if self.warn is None else self.warn,
+            critical=base.critical if self.critical is None else self.critical,
+        )
+
+
+class Survey(NamedTuple):
+    """What came of it; ``plan`` is that of the target which must be replaced first.
+
+    ``by_file`` has a report for each target, with the findings' places inside it.
+    """
+
+    findings: tuple[Finding, ...]
+    watched: tuple[Watched, ...]
+    plan: Plan
+    errors: tuple[MdmprofileError, ...]
+    by_file: tuple[FileReport, ...]
+
+
+def survey(
+    targets: Iterable[Target],
+    *,
+    now: datetime,
+    asked: Asked | None = None,
+    anchors: Sequence[Certificate] | None = None,
+) -> Survey:
+    """Judge each target as it comes; signers are held against ``anchors`` where they are given.
+
+    No target is kept: thousands of parsed certificates would fill the memory.
+    """
+    asked = asked or Asked()
+    kept = _Kept()
+    findings: dict[Finding, None] = {}
+    reports: list[FileReport] = []
+    first, first_date = (tuple[Watched, ...](), asked.over(None)), None
+    for each in targets:
+        thresholds = asked.over(each.thresholds)
+        found = [*each.findings, *judge_dates(each.watched, thresholds, now=now)]
+        if anchors is not None:
+            found += each.distrust(anchors, at=now)
+        watched = tuple(map(kept.watched, each.watched))
+        date = _latest_safe_date(watched, thresholds)
+        if first_date is None or date < first_date:
+            first, first_date = (watched, thresholds), date
+        findings |= dict.fromkeys(found)
+        here = tuple(one._replace(where=inside(each.name, one.where)) for one in by_severity(found)) if found else ()
+        reports.append(FileReport(each.name, here, each.errors, watched, thresholds))
+    return Survey(
+        findings=by_severity(findings),
+        watched=tuple(one for each in reports for one in each.watched),
+        plan=make_plan(*first),
+        errors=tuple(error for each in reports for error in each.errors),
+        by_file=tuple(reports),
+    )
+
+
+def _latest_safe_date(watched: Iterable[Watched], thresholds: Thresholds) -> datetime:
+    ends = (each.not_after for each in watched if each.baked_in and each.not_after is not None)
+    end = min(ends, default=None)
+    return _LATEST if end is None else shift(end, -thresholds.margin)
+
+
+class _Kept:
+    """What is kept of certificates: each once, however many profiles hold it."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, CertificateFacts] = {}
+
+    def watched(self, each: Watched) -> Watched:
+        """The same thing with the facts alone in its certificate's place."""
+        certificate = each.certificate
+        if not isinstance(certificate, Certificate):
+            return each
+        facts = self._facts.get(certificate.sha256)
+        if facts is None:
+            facts = self._facts[certificate.sha256] = certificate.facts
+        # Where they are the same, the one text and the same times serve all.
+        return each._replace(
+            name=facts.name if facts.name == each.name else each.name,
+            not_after=facts.not_after if facts.not_after == each.not_after else each.not_after,
+            not_before=facts.not_before if facts.not_before == each.not_before else each.not_before,
+            certificate=facts,
+        )
