@@ -51,7 +51,9 @@ class Session(NamedTuple):
             # One format a run, so one module: reports/json.py, reports/sarif.py and so on.
             render = importlib.import_module(f"mdmprofile.reports.{self.report_format}").render
             report = render(view)
-            write_one(output or STDOUT, (report + "\n" if report else "").encode("utf-8", "backslashreplace"))
+            # Some formats have a line end of their own, such as CSV's.
+            ended = report if not report or report.endswith("\n") else f"{report}\n"
+            write_one(output or STDOUT, ended.encode("utf-8", "backslashreplace"))
         elif output is not None:
             from mdmprofile.reports.plain import render as render_plain  # noqa: PLC0415
 

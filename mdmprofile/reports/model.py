@@ -11,7 +11,7 @@ from mdmprofile.certificates import Certificate
 from mdmprofile.errors import MdmprofileError, flatten
 from mdmprofile.findings import Finding
 from mdmprofile.moments import stamp
-from mdmprofile.plan import Plan, Watched, days_left
+from mdmprofile.plan import Plan, Thresholds, Watched, days_left
 
 
 class Line(NamedTuple):
@@ -32,13 +32,33 @@ class Section(NamedTuple):
 class FileReport(NamedTuple):
     """What was found in one of several files or servers; the findings' places are inside it.
 
-    ``watched`` is what ends in it, where the command looks at dates.
+    ``watched`` is what ends in it, where the command looks at dates, and ``thresholds`` what that was held against.
+    ``identifier`` is the profile's own, where there is one: what it is known by wherever its file lies.
     """
 
     source: str
     findings: Sequence[Finding] = ()
     errors: Sequence[MdmprofileError] = ()
     watched: Sequence[Watched] = ()
+    thresholds: Thresholds = Thresholds()
+    identifier: str = ""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether ``source`` names a file, and not a server or standard input."""
+        return self.source != "standard input" and not self.source.lower().startswith(("https://", "http://"))
+
+    def place(self, each: Watched) -> str:
+        """Where one of ``watched`` is inside the source, as the findings say it; empty for the source itself."""
+        return inside(self.source, each.where)
+
+
+def inside(source: str, where: str) -> str:
+    """A place without the name of the file or server that it is in."""
+    if where == source:
+        return ""
+    # A certificate of a bundle is called "bundle.pem #2".
+    return where.removeprefix(f"{source}: ") if where.startswith(f"{source}: ") else where.removeprefix(f"{source} ")
 
 
 class View(NamedTuple):
