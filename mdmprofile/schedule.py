@@ -7,19 +7,25 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
-from mdmprofile.moments import day, days_between, shift, spoken
+from mdmprofile.moments import day, shift, spoken
 from mdmprofile.plan import CONSEQUENCES, PLANNED, Plan, Step, Thresholds, Watched, make_plan
 from mdmprofile.succession import Succession, find_succession
 
+OVERLAP = "overlap"
 _MOST_NAMES = 3
 
 
 class _Sending(NamedTuple):
-    """When the next profile is sent, and why then; ``ready`` is when the fleet has it."""
+    """When the next profile is sent, and why then; ``margin`` is the time that the fleet needs to get it."""
 
     date: datetime
-    ready: datetime
+    margin: timedelta
     why: str
+
+    @property
+    def ready(self) -> datetime:
+        """When the fleet has it."""
+        return shift(self.date, self.margin)
 
 
 def make_schedule(
@@ -37,32 +43,36 @@ def make_schedule(
     """
     plan = make_plan(watched, thresholds)
     succession = find_succession(watched) if carries_trust else None
-    trust = tuple(_trust_steps(succession, plan, now)) if succession is not None else ()
+    pinned = any(each.role == "pinned" for each in watched)
+    trust = tuple(_trust_steps(succession, plan, now, pinned=pinned)) if succession is not None else ()
     steps = [*plan.steps, *trust, *_identity_steps(watched, plan, now, validity)]
-    if any(each.key == "overlap" and each.date == plan.replace_on for each in trust):
+    if any(each.key == OVERLAP and each.date == plan.replace_on for each in trust):
         # What is sent on the planned date is the overlap profile.
         steps = [each for each in steps if each.key != PLANNED]
     return plan._replace(steps=tuple(sorted(steps, key=lambda step: step.date)))
 
 
-def _trust_steps(succession: Succession, plan: Plan, now: datetime) -> Iterable[Step]:
+def _trust_steps(succession: Succession, plan: Plan, now: datetime, *, pinned: bool) -> Iterable[Step]:
     sending = _sending(plan, now)
     if sending is None:
         return
     limit = plan.limited_by.certificate if plan.limited_by is not None else None
+    pins = "; the server's certificate is pinned, so pin the next one beside it" if pinned else ""
     if succession.former:
         yield _farewell(succession.former, sending)
     if succession.following:
-        yield from _overlap(succession, succession.roots, succession.following, succession.limit, sending, now)
+        roots = succession.roots
+        caveat = _doubt(succession, roots) + pins
+        yield from _overlap(roots, succession.following, succession.limit, sending, now, caveat)
     elif limit in succession.current:
         heirs = succession.heirs[limit]
         if not heirs:
-            yield _get_next(limit, plan, sending, now)
-            yield from _overlap(succession, (limit,), (), limit, sending, now)
+            yield _get_next(limit, sending, now)
+            yield from _overlap((limit,), (), limit, sending, now, pins)
         elif heirs[0].key_info == limit.key_info:
             yield _renewed(limit, heirs[0], sending)
         else:
-            yield from _overlap(succession, (limit,), heirs, limit, sending, now)
+            yield from _overlap((limit,), heirs, limit, sending, now, _doubt(succession, (limit,)) + pins)
 
 
 def _sending(plan: Plan, now: datetime) -> _Sending | None:
@@ -78,63 +88,75 @@ def _sending(plan: Plan, now: datetime) -> _Sending | None:
     why = f"{name}{more}"
     if date.date() < now.date():
         date, why = now, f"now: {name}, {day(date)}, has passed"
-    return _Sending(date, shift(date, plan.margin), why)
+    return _Sending(date, plan.margin, why)
 
 
 def _overlap(
-    succession: Succession,
     old: Sequence[Certificate],
     new: Sequence[Certificate],
     limit: Certificate,
     sending: _Sending,
     now: datetime,
+    caveat: str,
 ) -> Iterable[Step]:
     """Both CAs in one profile, the server moved when every device has it, the old CA gone after that.
 
-    ``limit`` is what the old chain ends with; without ``new`` the next CA is not there yet.
+    ``limit`` is what the old chain ends with; without ``new`` the next CA is not there yet. The ``caveat`` is said
+    where the overlap profile is made.
     """
     end = limit.not_after
     before, after = _names(old), _names(new) or "the next CA"
     ready = max((sending.ready, *(each.not_before for each in new)))
     # After the end no device connects by the old chain, so nothing is gained by waiting on.
     move = max(min(ready, end), now)
-    wait = spoken(sending.ready - sending.date)
-    short = f"too late: {limit.name} ends on {day(end)}, and the fleet would have the new profile only on {day(ready)}"
-    if end < now:
-        short = f"too late: {limit.name} ended on {day(end)}, and what trusts nothing else must be enrolled again"
-    late = f"; {short}" if ready > end else ""
+    late = _too_late(limit, ready, now)
     yield Step(
         sending.date,
         f"send the overlap profile, which has {after} beside {before}",
-        f"{sending.why}; devices must trust {after} before the server shows it{_doubt(succession, old, new)}{late}",
-        "overlap",
+        f"{sending.why}; devices must trust {after} before the server shows it{caveat}{late}",
+        OVERLAP,
     )
     yield Step(
         move,
-        f"end the wait for the fleet: every device must have the overlap profile, {wait} after it was sent",
-        f"a device without it loses the server when that moves{late}",
+        f"end the wait for the fleet: every device must have the overlap profile, {spoken(move - sending.date)} after "
+        "it was sent",
+        f"the margin, {spoken(sending.margin)}, is the time that the fleet needs; a device without the overlap profile "
+        "loses the server when that moves",
         "wait",
     )
-    left = days_between(move, end)
-    room = f", {spoken(timedelta(days=left))} after the wait" if left > 0 else ", which leaves no day to spare"
-    deadline = f"at the latest before {limit.name} ends on {day(end)}{'' if late else room}; "
+    left = (end - move).days
+    room = f"{spoken(timedelta(days=left))} after the wait" if left > 0 else "which leaves no day to spare"
     yield Step(
         move,
         f"move the server to a certificate of {after}, and name it in trust.server_certificate",
-        f"{deadline}then {CONSEQUENCES['root']}{late}",
+        f"at the latest before {limit.name} ends on {day(end)}, {room}; then {CONSEQUENCES['root']}"
+        if not late
+        else f"{late.removeprefix('; ')}; devices that have no overlap profile by then are lost to MDM",
         "move",
     )
     yield Step(
         # Time for devices to be seen at the moved server, but the old CA is best gone before it ends.
-        min(shift(move, sending.ready - sending.date), max(move, end)),
-        f"retire {before}: send the next profile without it, built with --replaces the overlap profile",
+        min(shift(move, sending.margin), max(move, end)),
+        f"retire {before}: send the next profile without {before}, built with --replaces the overlap profile",
         f"after the move, when devices reach the server, nothing needs {before} any more",
         "retire",
     )
 
 
-def _doubt(succession: Succession, old: Sequence[Certificate], new: Sequence[Certificate]) -> str:
-    if succession.certain or not new:
+def _too_late(limit: Certificate, ready: datetime, now: datetime) -> str:
+    """What to say where the old chain ends before the fleet can have the new CA; else nothing."""
+    end = limit.not_after
+    if end < now:
+        return f"; too late: {limit.name} ended on {day(end)}, and devices that trust nothing else must enroll again"
+    if end < ready:
+        return (
+            f"; too late for some: {limit.name} ends on {day(end)}, but the fleet has the new profile on {day(ready)}"
+        )
+    return ""
+
+
+def _doubt(succession: Succession, old: Sequence[Certificate]) -> str:
+    if succession.certain:
         return ""
     return (
         f"; which CA the server uses is not known, so {_names(old)}, "
@@ -143,11 +165,11 @@ def _doubt(succession: Succession, old: Sequence[Certificate], new: Sequence[Cer
     )
 
 
-def _get_next(limit: Certificate, plan: Plan, sending: _Sending, now: datetime) -> Step:
+def _get_next(limit: Certificate, sending: _Sending, now: datetime) -> Step:
     """The next CA is made ready as long before the overlap profile as the fleet will need to get that."""
     kind = "root" if limit.self_signed else "intermediate"
-    date = shift(sending.date, -plan.margin)
-    passed = "" if date.date() >= now.date() else f"; now: {day(date)}, {spoken(plan.margin)} before it, has passed"
+    date = shift(sending.date, -sending.margin)
+    passed = "" if date.date() >= now.date() else f"; now: {day(date)}, {spoken(sending.margin)} before it, has passed"
     return Step(
         max(date, now) if passed else date,
         f"get the next CA: a{'n' if kind == 'intermediate' else ''} {kind} that follows {limit.name}",
@@ -169,10 +191,11 @@ def _renewed(limit: Certificate, heir: Certificate, sending: _Sending) -> Step:
 
 
 def _farewell(former: Sequence[Certificate], sending: _Sending) -> Step:
+    names = _names(former)
     return Step(
         sending.date,
-        f"retire {_names(former)}: send the next profile without it, built with --replaces the one that devices have",
-        f"{sending.why}; the server's certificate comes from a later CA, so nothing needs {_names(former)} any more",
+        f"retire {names}: send the next profile without {names}, built with --replaces the one that devices have",
+        f"{sending.why}; the server's certificate comes from a later CA, so nothing needs {names} any more",
         "retire former",
     )
 

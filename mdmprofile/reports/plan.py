@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from mdmprofile.moments import day
-from mdmprofile.plan import Plan, Step, Thresholds, Watched, days_left
+from mdmprofile.moments import day, spoken
+from mdmprofile.plan import Plan, Step, Thresholds, Watched
 from mdmprofile.reports.model import Line, Section
 from mdmprofile.reports.plain import plan_line
 
@@ -55,8 +55,7 @@ def _answer(plan: Plan, now: datetime) -> Iterable[Line]:
 
 
 def _end(each: Watched, end: datetime, thresholds: Thresholds, now: datetime) -> Line:
-    left = days_left(each, now)
-    count = f"{left} day{'' if abs(left or 0) == 1 else 's'}"
+    count = f"in {spoken(end - now)}" if end >= now else f"{spoken(now - end)} ago"
     style = "bad" if end - now <= thresholds.critical else "warn" if end - now <= thresholds.warn else ""
     return Line(f"{day(end)}  {each.label}, {count}: {each.consequence} ({each.where})", style)
 
