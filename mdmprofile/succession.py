@@ -70,8 +70,11 @@ def find_succession(watched: Sequence[Watched]) -> Succession | None:
     if not current:
         return None
     roots = [each for each in current if each.self_signed]
-    others = [each for each in trust if each.self_signed and each not in current and not _tied(each, keys, graph)]
-    former = [each for each in others if leaves and first_issued([each, *roots]) is each]
+    # Where the server's certificate leads to no root at all, nothing tells what the other roots are for.
+    others = [
+        each for each in trust if each.self_signed and roots and not (each in current or _tied(each, keys, graph))
+    ]
+    former = [each for each in others if leaves and first_issued([*roots, each]) is each]
     return Succession(
         current=current,
         following=tuple(each for each in others if each not in former),

@@ -370,3 +370,18 @@ class TestProfile:
     def test_server_certificate_that_leads_nowhere_says_nothing(self) -> None:
         """An incomplete chain is build's error; no order can be told from it."""
         assert find_succession(watched(old_root(200), new_root(), server=server_leaf(root_ca("Stranger")))) is None
+
+    def test_root_that_is_on_no_path_is_not_retired_while_nothing_leads_to_a_root(self) -> None:
+        """The intermediate is in use, but the root beside it may be the right one of a file that was mistaken."""
+        between = intermediate_ca(old_root(200))
+        found = find_succession(watched(between, new_root(), server=server_leaf(between)))
+        assert found is not None
+        assert (found.current, found.following, found.former) == ((between.ours,), (), ())
+
+    def test_roots_of_one_day_and_one_end_are_told_by_the_server(self) -> None:
+        """What the server's certificate does not lead to comes next."""
+        first, second = new_root("First"), new_root("Second")
+        for old, new in ((first, second), (second, first)):
+            found = find_succession(watched(first, second, server=server_leaf(old)))
+            assert found is not None
+            assert (found.following, found.former) == ((new.ours,), ())
