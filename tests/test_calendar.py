@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -246,6 +248,20 @@ class TestPlan:
         file = tmp_path / "mdm.ics"
         assert mdmprofile("plan", site.config, *ICS, "-q", "-o", file).code == 0
         assert file.read_bytes() == calendar(mdmprofile, "plan", site.config)
+
+    def test_other_formats_do_not_load_the_calendar_library(self, site: Site) -> None:
+        """It takes a quarter of a second, and only a calendar needs it."""
+        lines = (
+            "import sys; from mdmprofile.cli import run",
+            f"assert run(['plan', {str(site.config)!r}, '--format', sys.argv[1], '--at', {stamp(NOW)!r}]) == 0",
+            "sys.exit('icalendar' in sys.modules)",
+        )
+        words = (sys.executable, "-c", "\n".join(lines))
+        codes = [
+            subprocess.run([*words, shape], capture_output=True, check=False).returncode
+            for shape in ("text", "json", "ics")
+        ]
+        assert codes == [0, 0, 1]
 
     def test_unknown_end_has_no_event(self, mdmprofile: Command, site: Site) -> None:
         """Nobody knows the day of an identity whose validity is not stated."""
