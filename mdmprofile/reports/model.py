@@ -43,15 +43,6 @@ class FileReport(NamedTuple):
     thresholds: Thresholds = Thresholds()
     identifier: str = ""
 
-    @property
-    def is_file(self) -> bool:
-        """Whether ``source`` names a file, and not a server or standard input."""
-        return self.source != "standard input" and not self.source.lower().startswith(("https://", "http://"))
-
-    def place(self, each: Watched) -> str:
-        """Where one of ``watched`` is inside the source, as the findings say it; empty for the source itself."""
-        return inside(self.source, each.where)
-
 
 def inside(source: str, where: str) -> str:
     """A place without the name of the file or server that it is in."""
