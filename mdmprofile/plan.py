@@ -27,6 +27,8 @@ _RENEWALS = {
     "push": "renew the push certificate with the same Apple Account, so that its topic stays",
     "recipient": "encrypt the profile again for the next certificate of {name}",
 }
+# The two steps of every plan by their keys.
+LATEST, PLANNED = "replace at the latest", "replace as planned"
 
 
 class Watched(NamedTuple):
@@ -56,6 +58,11 @@ class Watched(NamedTuple):
         """Role and name, as reports call it."""
         return f"{self.role} {self.name}"
 
+    @property
+    def lasting_name(self) -> str:
+        """The part of its name that a renewal leaves alone: the subject, or the protocol it is fetched by."""
+        return self.name.partition(",")[0] if self.certificate is None else self.certificate.subject
+
 
 def watch(certificate: Certificate, role: str, where: str) -> Watched:
     """A certificate in its role; the server's leaf, the push certificate and a recipient's are not baked in."""
@@ -80,11 +87,15 @@ class Thresholds(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Something to do by ``date``, and why."""
+    """Something to do by ``date``, and why.
+
+    ``key`` tells which step it is, the same whenever the plan is made again: no date is in it.
+    """
 
     date: datetime
     action: str
     why: str
+    key: str = ""
 
 
 class Plan(NamedTuple):
@@ -115,14 +126,16 @@ def make_plan(watched: Sequence[Watched], thresholds: Thresholds) -> Plan:
     steps = []
     if limit is not None and first is not None and latest is not None:
         why = f"{limit.label} ends on {day(first)}; then {limit.consequence}"
-        steps.append(Step(latest, "replace the profile at the latest", why))
+        steps.append(Step(latest, "replace the profile at the latest", why, LATEST))
     if thresholds.replace_on is not None:
-        steps.append(Step(thresholds.replace_on, "replace the profile as planned", "the planned date"))
+        steps.append(Step(thresholds.replace_on, "replace the profile as planned", "the planned date", PLANNED))
     for each in dict.fromkeys(watched):
         if each.role in _RENEWALS and not each.baked_in and each.not_after is not None:
             action = _RENEWALS[each.role].format(name=each.name)
             why = f"it ends on {day(each.not_after)}; then {each.consequence}"
-            steps.append(Step(shift(each.not_after, -thresholds.margin), action, why))
+            steps.append(
+                Step(shift(each.not_after, -thresholds.margin), action, why, f"renew {each.role} {each.lasting_name}")
+            )
     steps.sort(key=lambda step: step.date)
     return Plan(thresholds.replace_on, thresholds.margin, latest, limit, tuple(steps))
 
@@ -218,6 +231,17 @@ def _has_passed(moment: datetime, now: datetime) -> bool:
 def _issued_later(each: Watched) -> bool:
     """Whether it is an identity that the device will fetch, so that there is nothing to renew yet."""
     return each.role == "identity" and each.certificate is None
+
+
+def remedy(each: Watched) -> str:
+    """What to do about its end, as an order without a date."""
+    if each.baked_in:
+        if _issued_later(each):
+            return "send the profile again, so that each device fetches a new identity"
+        return "sign with a renewed certificate" if each.role == "signer" else "send a new profile with its successor"
+    if each.consequence_of == "scep-ca":
+        return "send a profile with the next CA's fingerprint"
+    return _RENEWALS.get(each.role, "renew it where it is installed").format(name=each.name)
 
 
 def days_left(each: Watched, now: datetime) -> int | None:

@@ -76,7 +76,7 @@ def survey(
             first, first_date = (watched, thresholds), date
         findings |= dict.fromkeys(found)
         here = tuple(one._replace(where=inside(each.name, one.where)) for one in by_severity(found)) if found else ()
-        reports.append(FileReport(each.name, here, each.errors, watched, thresholds))
+        reports.append(FileReport(each.name, here, each.errors, watched, thresholds, each.identifier))
     return Survey(
         findings=by_severity(findings),
         watched=tuple(one for each in reports for one in each.watched),

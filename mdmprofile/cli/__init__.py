@@ -27,6 +27,7 @@ COMMANDS = {
     "encrypt": ("encrypt", "Encrypt a profile's payloads for the devices that hold the recipients' keys."),
     "init": ("init", "Write a commented enroll.toml to start from."),
     "lint": ("lint", "Judge any profile by Apple's rules: payloads, keys, certificates and signature."),
+    "plan": ("plan", "Plan the replacement: what ends when, the latest safe date, and the steps up to it."),
     "rules": ("rules", "List every rule: its id, severity, what it is about, and where it is written."),
     "show": ("show", "Show what is inside a profile, signed, encrypted or neither."),
     "sign": ("sign", "Sign a profile: its bytes stay exactly as they are, inside a CMS signature in DER."),

@@ -131,7 +131,6 @@ def _watched(served: Sequence[Certificate], authorities: Sequence[Certificate]) 
     shown = [each._replace(baked_in=False, consequence_of=LEAF) for each in by_role(served)]
     issuing = [
         each._replace(baked_in=False, consequence_of="scep-ca", where="SCEP GetCACert")
-        for each in by_role(authorities)
-        if each.certificate is not None and role_of(each.certificate) != LEAF
+        for each in by_role(each for each in authorities if role_of(each) != LEAF)
     ]
     return without_repeats([*shown, *issuing])

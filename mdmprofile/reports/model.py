@@ -33,6 +33,7 @@ class FileReport(NamedTuple):
     """What was found in one of several files or servers; the findings' places are inside it.
 
     ``watched`` is what ends in it, where the command looks at dates, and ``thresholds`` what that was held against.
+    ``identifier`` is the profile's own, where there is one: what it is known by wherever its file lies.
     """
 
     source: str
@@ -40,6 +41,7 @@ class FileReport(NamedTuple):
     errors: Sequence[MdmprofileError] = ()
     watched: Sequence[Watched] = ()
     thresholds: Thresholds = Thresholds()
+    identifier: str = ""
 
     @property
     def is_file(self) -> bool:
