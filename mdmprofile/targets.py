@@ -16,21 +16,25 @@ from mdmprofile.errors import InputError, MdmprofileError, PasswordError
 from mdmprofile.folders import EVERYTHING, Choice, walk
 from mdmprofile.inputs import MAX_PROFILE, STDIN, place_of, read_file
 from mdmprofile.moments import day, shift, spoken
+from mdmprofile.probe.locations import is_url, name_of
 from mdmprofile.templating import Variables
 
 __all__ = ["Keys", "Target", "date_identities", "read_target", "read_targets"]
 
+# Begins to read a server, so that all are waited for at once.
+Begin = Callable[[str], Callable[[], Target]]
 _PLACE = re.compile(r" #\d+$")
 _CONFIG = ".toml"
 
 
 class _How(NamedTuple):
-    """What every target is read with."""
+    """What every target is read with; ``begin`` begins to read a server, and what it returns waits for that one."""
 
     now: datetime
     keys: Keys
     variables: Variables | None
     choice: Choice
+    begin: Begin
 
 
 class _Named(NamedTuple):
@@ -53,13 +57,15 @@ def read_targets(
     choice: Choice = EVERYTHING,
     validity: timedelta | None = None,
     progress: Callable[[int, int], None] | None = None,
+    begin: Begin | None = None,
 ) -> Iterator[Target]:
     """What each named target holds, file by file, so that a million files need no more memory than one.
 
     Every config is read first: it says how long the SCEP and ACME identities of its profile are valid, unless
-    ``validity`` does. ``progress`` is told how many files of how many are done. See ``read_target``.
+    ``validity`` does. ``progress`` is told how many files of how many are done. ``begin`` begins to read a server, so
+    that all are asked at once, and what it returns waits for one; without it URLs are errors. See ``read_target``.
     """
-    how = _How(now, keys or Keys(), variables, choice)
+    how = _How(now, keys or Keys(), variables, choice, begin or _no_servers)
     named = [_named(each, how) for each in names]
     known = _validities(config for each in named for config in each.configs)
     total = sum(each.count for each in named)
@@ -89,7 +95,7 @@ def read_target(
     ``name`` is a path or ``-``; ``variables`` fill a config's templates, and ``choice`` is of a directory's files. What
     cannot be read is in ``errors``; the rest is still there.
     """
-    named = _named(name, _How(now, keys or Keys(), variables, choice))
+    named = _named(name, _How(now, keys or Keys(), variables, choice, _no_servers))
     return tuple(named.read(lambda: None))
 
 
@@ -105,9 +111,8 @@ def date_identities(
     return tuple(_dated(each, validity or known.get(each.identifier), now) for each in targets)
 
 
-def _begin_server(name: str) -> Callable[[], Target]:
-    """Begin to read a server, so that all are waited for at once; what is returned waits for this one."""
-    raise InputError("servers cannot be checked by this version", where=name, hint="give a file")
+def _no_servers(name: str) -> Callable[[], Target]:
+    raise InputError("is a server, and files alone are read here", where=name, hint="mdmprofile check reads servers")
 
 
 def _validities(targets: Iterable[Target]) -> dict[str, timedelta]:
@@ -134,10 +139,10 @@ def _dated(target: Target, validity: timedelta | None, now: datetime) -> Target:
 
 def _named(name: str, how: _How) -> _Named:
     path = Path(name)
-    place = place_of(path)
+    place = name_of(name) if is_url(name) else place_of(path)
     try:
-        if name.lower().startswith(("https://", "http://")):
-            return _single(_begin_server(name), place)
+        if is_url(name):
+            return _single(how.begin(name), place)
         if path != STDIN and os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
             return _directory(path, how)
     except MdmprofileError as error:

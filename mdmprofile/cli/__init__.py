@@ -19,7 +19,10 @@ FAILED = 3
 # Module and one-line help stand here, so that --help and --version load no command.
 COMMANDS = {
     "build": ("build", "Build the enrollment profile and the documents beside it."),
-    "check": ("check", "Judge the dates of everything in profiles, certificate files, directories and configs."),
+    "check": (
+        "check",
+        "Judge the dates of everything in profiles, certificate files, folders, configs and servers.",
+    ),
     "completion": ("completion", "Print the completion script of a shell."),
     "diff": ("diff", "Tell whether a device that has OLD takes NEW in its place, and what changes."),
     "decrypt": ("decrypt", "Decrypt a profile's payloads with the recipient's key."),

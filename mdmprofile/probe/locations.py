@@ -73,6 +73,14 @@ def is_url(name: str) -> bool:
     return bool(mark) and scheme.isascii() and scheme.replace("+", "").replace("-", "").isalnum()
 
 
+def name_of(url: str) -> str:
+    """What reports call a URL: without its query, and short and printable whatever is wrong with it."""
+    try:
+        return locate(url).place
+    except NetworkError as error:
+        return error.where or _shown(url)
+
+
 def locate(url: str) -> Location:
     """Take a URL apart; raises ``NetworkError`` for anything but http and https with a host, and for credentials."""
     problem = _problem(url)

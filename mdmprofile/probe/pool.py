@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -13,32 +14,57 @@ R = TypeVar("R")
 MAX_AT_ONCE = 256
 
 
-def at_once(do: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
-    """What ``do`` makes of each item, in the items' order; at most ``MAX_AT_ONCE`` run at the same time.
+class Pool(Generic[R]):
+    """Jobs that run beside each other, at most ``MAX_AT_ONCE`` at a time.
 
-    What one of them raises is raised when its turn comes. The threads are daemons: an interrupted command does not
-    wait for servers.
+    The threads are daemons: an interrupted command does not wait for servers.
     """
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in range(len(items)):
-        waiting.put(number)
-    results: list[queue.SimpleQueue[tuple[R | None, BaseException | None]]] = [queue.SimpleQueue() for _ in items]
 
-    def work() -> None:
-        while True:
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._running = 0
+        self._lock = threading.Lock()
+
+    def begin(self, do: Callable[[], R]) -> Callable[[], R]:
+        """Begin a job as soon as there is room; what is returned waits for it, and raises what the job raised."""
+        answer: queue.SimpleQueue[tuple[R | None, BaseException | None]] = queue.SimpleQueue()
+
+        def job() -> None:
             try:
-                number = waiting.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                results[number].put((do(items[number]), None))
+                answer.put((do(), None))
             except BaseException as error:  # noqa: BLE001 - it is raised again where the result is taken
-                results[number].put((None, error))
+                answer.put((None, error))
 
-    for _ in range(min(len(items), MAX_AT_ONCE)):
-        threading.Thread(target=work, daemon=True).start()
-    for each in results:
-        result, error = each.get()
-        if error is not None:
-            raise error
-        yield result  # type: ignore[misc]  # R may be None itself
+        with self._lock:
+            self._waiting.append(job)
+            if self._running < MAX_AT_ONCE:
+                self._running += 1
+                threading.Thread(target=self._work, daemon=True).start()
+
+        def wait() -> R:
+            result, error = answer.get()
+            if error is not None:
+                raise error
+            return result  # type: ignore[return-value]  # R may be None itself
+
+        return wait
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._running -= 1
+                    return
+                job = self._waiting.popleft()
+            job()
+
+
+def at_once(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """What ``do`` makes of each item, in the items' order; see ``Pool``.
+
+    What one of them raises is raised when its turn comes.
+    """
+    pool: Pool[R] = Pool()
+    begun = [pool.begin(lambda item=item: do(item)) for item in items]  # type: ignore[misc]  # a default binds the item
+    for wait in begun:
+        yield wait()

@@ -67,15 +67,15 @@ class Verdict(NamedTuple):
 def judge_shown(shown: Shown, trust: DeviceTrust, *, at: datetime) -> Verdict:
     """Everything that a device holds against a server, as of ``at`` (aware UTC).
 
-    Raises ``CertificateError`` for more CAs than are judged in one chain.
+    See ``judge_alone`` for what can be said without knowing whom it trusts. Raises ``CertificateError`` for more CAs
+    than are judged in one chain.
     """
     leaf, sent = shown.chain[0], shown.chain[1:]
     between = [each for each in (*sent, *trust.carries) if each.is_ca]
     graph = IssuerGraph((*trust.anchors, *between))
     path = _path(leaf, graph, trust.anchors, at)
     found = [
-        *_version(shown),
-        *judge_server_certificate(leaf, shown.where, host=shown.host, public=trust.public),
+        *judge_alone(shown, public=trust.public),
         *_dates(path or (leaf,), shown.where, at),
     ]
     if path:
@@ -84,6 +84,12 @@ def judge_shown(shown: Shown, trust: DeviceTrust, *, at: datetime) -> Verdict:
         found += _untrusted(leaf, graph, shown, trust)
     found += _weak(path[1:] or tuple(each for each in sent if each.is_ca), shown.where)
     return Verdict(tuple(dict.fromkeys(found)), path)
+
+
+def judge_alone(shown: Shown, *, public: bool = False) -> Iterable[Finding]:
+    """What a device holds against a server whomever it trusts: protocol, name, key, digest, usage and validity."""
+    yield from _version(shown)
+    yield from judge_server_certificate(shown.chain[0], shown.where, host=shown.host, public=public)
 
 
 def judge_pins(path: Sequence[Certificate], pins: Sequence[Certificate], where: str, key: str) -> Iterable[Finding]:

@@ -1,0 +1,128 @@
+"""Servers that ``check`` is pointed at: the chain as served, documents, and what an MDMServiceConfig leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from mdmprofile.certificates import Certificate
+from mdmprofile.chain import LEAF
+from mdmprofile.contents import SUFFIXES, Keys, Target, read_contents
+from mdmprofile.errors import DocumentError, MdmprofileError, NetworkError
+from mdmprofile.findings import Finding, Severity, finding
+from mdmprofile.inventory import by_role, without_repeats
+from mdmprofile.plan import Watched
+from mdmprofile.probe.http import MAX_DOCUMENT, Answer, fetch
+from mdmprofile.probe.locations import Location, locate
+from mdmprofile.probe.network import Route
+from mdmprofile.probe.tls import MAX_SERVED, Served, shake_hands
+from mdmprofile.published import ANCHORS, SERVICE_PATH, TRUST_PROFILE, read_service_config
+from mdmprofile.rules.served import DeviceTrust, Shown, judge_alone, judge_shown
+
+# Dates are what check judges itself, with its own thresholds.
+_DATED = ("tls.expired",)
+# A config names files beside it, which nobody can fetch.
+_DOCUMENTS = tuple(SUFFIXES - {".toml"})
+
+
+class Asking(NamedTuple):
+    """How servers are reached and judged; without ``anchors``, the dates of what they show alone."""
+
+    route: Route
+    now: datetime
+    keys: Keys
+    anchors: Sequence[Certificate] | None = None
+
+
+def read_server(url: str, asking: Asking) -> Target:
+    """What ends at a URL: the certificates of a TLS server, those of a document, or of a whole MDMServiceConfig.
+
+    A URL whose path has the name of a profile or certificate file is fetched, one that ends with /MDMServiceConfig
+    too, with the trust profile and the anchors behind it; of any other, only the TLS handshake is looked at. Raises
+    ``MdmprofileError`` when nothing could be read.
+    """
+    location = locate(url)
+    path = location.target.partition("?")[0]
+    if path.endswith(SERVICE_PATH):
+        return _service(location, asking)
+    if path.lower().endswith(_DOCUMENTS):
+        return _document(location, asking)
+    if not location.is_secure:
+        raise NetworkError("has no certificate to look at", where=location.place, hint="give an https:// URL")
+    served = shake_hands(location, asking.route)
+    return Target(_shown_by(served), tuple(_judge(served, asking)))
+
+
+def _document(location: Location, asking: Asking) -> Target:
+    answer = _fetched(location, asking)
+    target = read_contents(answer.body, source=location.place, keys=asking.keys)
+    served = answer.served
+    return target._replace(
+        watched=without_repeats([*target.watched, *_shown_by(served)]),
+        findings=(*target.findings, *_judge(served, asking)),
+    )
+
+
+def _service(location: Location, asking: Asking) -> Target:
+    answer = _fetched(location, asking, limit=MAX_DOCUMENT)
+    watched, findings = [*_shown_by(answer.served)], [*_judge(answer.served, asking)]
+    errors: list[MdmprofileError] = []
+    urls = read_service_config(answer.body, source=location.place)
+    for name in (TRUST_PROFILE, ANCHORS):
+        if name not in urls:
+            continue
+        try:
+            place = locate(urls[name])
+            if place.host != location.host:
+                findings.append(_elsewhere(name, place))
+                continue
+            document = _document(place, asking)
+        except MdmprofileError as error:
+            errors.append(error)
+            continue
+        watched += document.watched
+        findings += document.findings
+        errors += document.errors
+    return Target(without_repeats(watched), tuple(dict.fromkeys(findings)), errors=tuple(errors))
+
+
+def _elsewhere(name: str, place: Location) -> Finding:
+    message = f"{name} is on {place.host}, another host, and was not fetched"
+    return finding("service.elsewhere", message, where=place.place)
+
+
+def _fetched(location: Location, asking: Asking, *, limit: int | None = None) -> Answer:
+    """The document; raises ``MdmprofileError`` for any other answer."""
+    answer = fetch(location, asking.route) if limit is None else fetch(location, asking.route, limit=limit)
+    if answer.elsewhere:
+        hint = "name that as a target, if you know the host"
+        message = f"redirects to another server, which was not followed: {answer.elsewhere}"
+        raise DocumentError(message, where=location.place, hint=hint)
+    if not answer.ok:
+        raise DocumentError(f"answers with status {answer.status}", where=location.place, hint="check the URL")
+    return answer
+
+
+def _shown_by(served: Served | None) -> tuple[Watched, ...]:
+    """What a server shows is renewed there; no profile changes for it."""
+    found = by_role(served.chain) if served else ()
+    return without_repeats([each._replace(baked_in=False, consequence_of=LEAF) for each in found])
+
+
+def _judge(served: Served | None, asking: Asking) -> Iterable[Finding]:
+    if served is None:
+        return
+    origin = served.location.origin
+    shown = Shown(served.location.host, served.chain, served.version, served.modern, origin)
+    if served.sent > MAX_SERVED:
+        message = f"the server sends {served.sent} certificates; the first {MAX_SERVED} were looked at"
+        yield finding("tls.incomplete-chain", message, where=origin, severity=Severity.WARNING)
+    if asking.anchors is not None:
+        verdict = judge_shown(shown, DeviceTrust(tuple(asking.anchors)), at=asking.now)
+        yield from (each for each in verdict.findings if each.rule not in _DATED)
+        return
+    for each in judge_alone(shown):
+        yield each._replace(severity=Severity.INFO)
+    message = "whether devices trust the server was not judged, only when its certificates end"
+    yield finding("tls.not-judged", message, where=origin)
