@@ -19,10 +19,19 @@ from mdmprofile.materials import Materials, load_materials
 from mdmprofile.naming import Names, names_of
 from mdmprofile.plan import Plan, Watched, judge_dates, make_plan
 from mdmprofile.profile import Profile
+from mdmprofile.publishing import FILES
 from mdmprofile.rules import judge_enrollment, judge_trust_profile
 from mdmprofile.secret import Prompt
 from mdmprofile.signing import Judge, Signed, sign_judged
-from mdmprofile.trust import anchor_certificates, judge_urls, published_urls, service_config, trust_profile
+from mdmprofile.trust import (
+    account_servers,
+    anchor_certificates,
+    discovery_document,
+    judge_urls,
+    published_urls,
+    service_config,
+    trust_profile,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,15 +187,21 @@ def _artifacts(
 ) -> Iterable[Artifact]:
     data = iter(signed.data)
 
-    def made(kind: str, name: str, content: Profile) -> Artifact:
-        return Artifact(kind, name, next(data), config.signing is not None, content.holds_secret, content.encrypted)
+    def made(kind: str, content: Profile) -> Artifact:
+        return Artifact(
+            kind, FILES[kind], next(data), config.signing is not None, content.holds_secret, content.encrypted
+        )
+
+    def plain(kind: str, content: bytes) -> Artifact:
+        return Artifact(kind, FILES[kind], content, False, False)
 
     if profile is not None:
-        yield made("enrollment", "enroll.mobileconfig", profile)
+        yield made("enrollment", profile)
     if trust is not None:
-        yield made("trust", "trust.mobileconfig", trust)
+        yield made("trust", trust)
     if published_urls(config.trust):
-        yield Artifact("service-config", "MDMServiceConfig", service_config(config.trust), False, False)
-    if config.trust.publishes or profile is None:
-        anchors = anchor_certificates(config.trust, chain)
-        yield Artifact("anchor-certificates", "dep_anchor_certs", anchors, False, False)
+        yield plain("service-config", service_config(config.trust))
+    if published_urls(config.trust) or profile is None:
+        yield plain("anchor-certificates", anchor_certificates(config.trust, chain))
+    if account_servers(config.trust):
+        yield plain("discovery", discovery_document(config.trust))

@@ -95,12 +95,9 @@ class TrustSettings(NamedTuple):
     trust_profile_url: str | None
     enrollment_url: str | None
     anchor_certs_url: str | None
+    byod_enrollment_url: str | None
+    adde_enrollment_url: str | None
     uuids: Mapping[str, str]
-
-    @property
-    def publishes(self) -> bool:
-        """Whether the server publishes documents beside the profile."""
-        return any((self.trust_profile_url, self.enrollment_url, self.anchor_certs_url))
 
 
 class EncryptionSettings(NamedTuple):
@@ -309,6 +306,8 @@ def _trust(table: t.Table) -> TrustSettings:
         trust_profile_url=table.take("trust_profile_url", t.word, None),
         enrollment_url=table.take("enrollment_url", t.word, None),
         anchor_certs_url=table.take("anchor_certs_url", t.word, None),
+        byod_enrollment_url=table.take("byod_enrollment_url", t.word, None),
+        adde_enrollment_url=table.take("adde_enrollment_url", t.word, None),
         uuids=table.take("uuids", _uuids, {}),
     )
     table.finish()

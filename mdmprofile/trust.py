@@ -1,4 +1,4 @@
-"""What a server publishes beside the enrollment profile: trust profile, MDMServiceConfig, anchor certificates.
+"""What a server publishes beside the enrollment profile: trust profile, MDMServiceConfig, anchors, discovery.
 
 https://developer.apple.com/documentation/devicemanagement/providing-information-about-your-device-management-service
 """
@@ -65,12 +65,30 @@ def anchor_certificates(trust: TrustSettings, chain: TrustChain) -> bytes:
     return (json.dumps(encoded) + "\n").encode("ascii")
 
 
+def account_servers(trust: TrustSettings) -> list[dict[str, str]]:
+    """Where account-driven enrollment begins: for users' own devices, then for the organization's; those that are set.
+
+    https://developer.apple.com/documentation/devicemanagement/onboarding-users-with-account-driven-enrollment
+    """
+    urls = {"mdm-byod": trust.byod_enrollment_url, "mdm-adde": trust.adde_enrollment_url}
+    return [{"Version": version, "BaseURL": url} for version, url in urls.items() if url]
+
+
+def discovery_document(trust: TrustSettings) -> bytes:
+    """The body of ``/.well-known/com.apple.remotemanagement``: UTF-8 JSON."""
+    import json  # noqa: PLC0415 - only where documents are published
+
+    return (json.dumps({"Servers": account_servers(trust)}, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
 def judge_urls(trust: TrustSettings) -> Iterable[Finding]:
     """The published URLs are https, and enrollment and anchors come together."""
     urls = {
         "trust_profile_url": trust.trust_profile_url,
         "enrollment_url": trust.enrollment_url,
         "anchor_certs_url": trust.anchor_certs_url,
+        "byod_enrollment_url": trust.byod_enrollment_url,
+        "adde_enrollment_url": trust.adde_enrollment_url,
     }
     for name, url in urls.items():
         if url and not has_scheme(url, "https"):

@@ -26,6 +26,8 @@ SIGNING = CONFIG[CONFIG.index("[signing]") :]
 CERTIFICATES = 'certificates = ["root.pem", "intermediate.pem"]\n'
 TRUST_URL = 'trust_profile_url = "https://mdm.example.com/trust.mobileconfig"\n'
 ENROLLMENT_URL = 'enrollment_url = "https://mdm.example.com/enroll"\n'
+BYOD = "https://mdm.example.com/byod"
+ADDE = "https://mdm.example.com/adde"
 ANCHORS_URL = 'anchor_certs_url = "https://mdm.example.com/dep_anchor_certs"\n'
 
 
@@ -176,6 +178,50 @@ def test_the_anchors_are_the_roots_in_unwrapped_base64(site: Site) -> None:
     assert [base64.b64decode(each, validate=True) for each in encoded] == [site.root.der, other.der]
 
 
+# ---------------------------------------------------------------- account-driven enrollment
+
+
+def add(site: Site, *lines: str) -> None:
+    """Put lines into the trust table."""
+    site.edit(lambda text: text.replace("[trust]\n", "".join(["[trust]\n", *lines])))
+
+
+def test_the_discovery_document_names_the_servers_that_are_set(site: Site) -> None:
+    """Apple's form: the users' own devices first, and nothing for a URL that is absent."""
+    byod, adde = {"Version": "mdm-byod", "BaseURL": BYOD}, {"Version": "mdm-adde", "BaseURL": ADDE}
+    add(site, f'adde_enrollment_url = "{ADDE}"\n')
+    made = artifact(result_of(site), "discovery")
+    assert json.loads(made.data.decode("utf-8")) == {"Servers": [adde]}
+    assert (made.name, made.secret, made.signed) == ("com.apple.remotemanagement", False, False)
+    add(site, f'byod_enrollment_url = "{BYOD}"\n')
+    for trust_only in (False, True):
+        made = artifact(result_of(site, trust_only=trust_only), "discovery")
+        assert json.loads(made.data) == {"Servers": [byod, adde]}
+
+
+def test_the_discovery_document_is_made_only_where_a_url_is_set(site: Site) -> None:
+    """An empty list of servers would stop account-driven enrollment at whoever offers it."""
+    assert "discovery" not in kinds(result_of(site))
+
+
+def test_the_discovery_document_needs_no_other(site: Site) -> None:
+    """Accounts are looked up without MDMServiceConfig, and anchors are for automated enrollment."""
+    cut(site, TRUST_URL, ENROLLMENT_URL, ANCHORS_URL)
+    add(site, f'byod_enrollment_url = "{BYOD}"\n')
+    assert kinds(result_of(site)) == ["enrollment", "discovery"]
+
+
+def test_the_flags_of_account_driven_enrollment_reach_the_document(site: Site, mdmprofile: Command) -> None:
+    """Written beside the others, and reported."""
+    out = site.folder / "out"
+    flags = ("--byod-enrollment-url", BYOD, "--adde-enrollment-url", ADDE)
+    outcome = mdmprofile("trust", "-c", site.config, "-o", out, *flags, "--format", "json")
+    assert outcome.code == 0
+    assert outcome.json["artifacts"][-1]["kind"] == "discovery"
+    servers = json.loads((out / "com.apple.remotemanagement").read_bytes())["Servers"]
+    assert [each["BaseURL"] for each in servers] == [BYOD, ADDE]
+
+
 # ---------------------------------------------------------------- only the trust documents
 
 
@@ -223,6 +269,16 @@ def test_a_trust_profile_without_any_certificate_is_an_error(site: Site, mdmprof
 # ---------------------------------------------------------------- the URLs
 
 
+@pytest.mark.parametrize("key", ["byod_enrollment_url", "adde_enrollment_url"])
+@pytest.mark.parametrize("url", ["http://mdm.example.com/x", "mdm.example.com/x"])
+def test_a_url_of_account_driven_enrollment_that_is_not_https_is_an_error(site: Site, key: str, url: str) -> None:
+    """A person signs in there."""
+    add(site, f'{key} = "{url}"\n')
+    result = result_of(site)
+    assert short(result, "trust.") == {("trust.url-scheme", Severity.ERROR, f"trust.{key}")}
+    assert result.artifacts == ()
+
+
 @pytest.mark.parametrize("key", ["trust_profile_url", "enrollment_url", "anchor_certs_url"])
 @pytest.mark.parametrize("url", ["http://mdm.example.com/x", "mdm.example.com/x", "https:///x"])
 def test_a_published_url_that_is_not_https_is_an_error(site: Site, key: str, url: str) -> None:
@@ -259,6 +315,13 @@ def test_public_trust_publishes_no_trust_profile_and_no_anchors(site: Site) -> N
     }
     assert json.loads(artifact(result, "anchor-certificates").data) == []
     assert [each["PayloadType"] for each in result.profile.payloads] == ["com.apple.security.scep", "com.apple.mdm"]
+
+
+def test_public_trust_without_automated_enrollment_publishes_nothing(site: Site) -> None:
+    """A trust profile's URL is not used, so nothing would say where the empty anchors are."""
+    make_public(site)
+    cut(site, ENROLLMENT_URL, ANCHORS_URL, 'server_certificate = "server.pem"\n')
+    assert kinds(result_of(site)) == ["enrollment"]
 
 
 def test_public_trust_alone_publishes_empty_anchors(site: Site) -> None:

@@ -41,6 +41,8 @@ _KEYS = {
     "trust_profile_url": ("trust", "trust_profile_url"),
     "enrollment_url": ("trust", "enrollment_url"),
     "anchor_certs_url": ("trust", "anchor_certs_url"),
+    "byod_enrollment_url": ("trust", "byod_enrollment_url"),
+    "adde_enrollment_url": ("trust", "adde_enrollment_url"),
     "scep_url": ("identity", "url"),
     "scep_name": ("identity", "name"),
     "scep_challenge_file": ("identity", "challenge"),
@@ -124,6 +126,8 @@ CONFIG_OPTIONS: Decorator = options(
     click.option("--trust-profile-url", help="Where the trust profile is published."),
     click.option("--enrollment-url", help="Where automated enrollment begins."),
     click.option("--anchor-certs-url", help="Where the anchor certificates are published."),
+    click.option("--byod-enrollment-url", help="Where account-driven user enrollment begins."),
+    click.option("--adde-enrollment-url", help="Where account-driven device enrollment begins."),
     click.option("--replaces", type=FILE, help="Profile to replace: its identifier and UUIDs are kept."),
     click.option(
         "--via",
