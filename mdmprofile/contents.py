@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -22,6 +19,7 @@ from mdmprofile.pfx import Budget
 from mdmprofile.plan import Thresholds, Watched, watch
 from mdmprofile.profile import Profile
 from mdmprofile.propertylist import looks_like_plist
+from mdmprofile.published import read_anchors
 from mdmprofile.reader import is_profile, payload_certificates, profile_of
 
 SUFFIXES = frozenset(
@@ -86,7 +84,7 @@ def read_contents(data: bytes, *, source: str, keys: Keys) -> Target:
     if is_profile(data):
         return _opened(data, source, keys)
     if data.lstrip()[:1] == b"[" and b"-----BEGIN " not in data:
-        return Target(tuple(by_role(_anchors(data, source))))
+        return Target(tuple(by_role(read_anchors(data, source=source))))
     secret = keys.password.encode("utf-8") if keys.password is not None else None
     if is_pkcs12(data):
         with password_from("give its password with --password-file"):
@@ -102,16 +100,6 @@ def _pkcs12_file(data: bytes, source: str, password: bytes | None) -> Target:
     except CertificateError:
         # A bundle of CAs, or a key that no profile can hold: the certificates still have their dates.
         return Target(tuple(by_role(load_certificates(data, source=source, password=password))))
-
-
-def _anchors(data: bytes, source: str) -> list[Certificate]:
-    """The certificates of a ``dep_anchor_certs`` document: a JSON array of base64, wrapped or not."""
-    try:
-        entries = json.loads(data)
-        ders = [base64.b64decode("".join(each.split()), validate=True) for each in entries]
-    except (ValueError, TypeError, AttributeError, RecursionError, binascii.Error):
-        raise CertificateError("is not a JSON array of base64 certificates", where=source) from None
-    return [Certificate(der, f"{source} #{number}") for number, der in enumerate(ders, 1)]
 
 
 def _opened(data: bytes, source: str, keys: Keys) -> Target:

@@ -14,7 +14,7 @@ from mdmprofile.certificates import Certificate
 from mdmprofile.containers import MAX_IN_ONE_FILE
 from mdmprofile.errors import CertificateError, DocumentError
 
-SERVICE_PATH = "/MDMServiceConfig"
+SERVICE_PATH, DISCOVERY_PATH = "/MDMServiceConfig", "/.well-known/com.apple.remotemanagement"
 TRUST_PROFILE, ENROLLMENT, ANCHORS = "trust_profile_url", "dep_enrollment_url", "dep_anchor_certs_url"
 URLS = (ENROLLMENT, ANCHORS, TRUST_PROFILE)
 

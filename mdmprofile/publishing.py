@@ -11,14 +11,12 @@ from mdmprofile.config import EnrollmentConfig
 from mdmprofile.config_identity import AcmeSettings, ScepSettings
 from mdmprofile.errors import ConfigError, MdmprofileError, collect
 from mdmprofile.printable import shown
+from mdmprofile.published import DISCOVERY_PATH, SERVICE_PATH
 from mdmprofile.trust import account_servers, published_urls
 
 PROFILE = "application/x-apple-aspen-config"
 SERVICE = "application/json; charset=UTF8"
 DISCOVERY = "application/json"
-
-SERVICE_PATH = "/MDMServiceConfig"
-DISCOVERY_PATH = "/.well-known/com.apple.remotemanagement"
 
 # The names in the output directory.
 FILES = {

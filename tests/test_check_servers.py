@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -108,13 +109,14 @@ class TestServed:
         old = sha1_intermediate(openssl, tmp_path, site.root) if case == "sha1" else twin
         key, chain = old_style(openssl, tmp_path, site.intermediate, bits=1024) if case == "short" else (b"", b"")
         leaf = server_leaf({"sha1": old, "twin": twin}.get(case, site.intermediate))
-        with {
+        runs: dict[str, Callable[[], AbstractContextManager[None]]] = {
             "missing": lambda: live.shows(site.server),
             "twin": lambda: live.shows(leaf, twin),
             "sha1": lambda: live.serve(certificate=leaf.pem + old.pem, key=leaf.key_pem(), ciphers=UNSAFE),
             "short": lambda: live.serve(certificate=chain + site.intermediate.pem, key=key, ciphers=UNSAFE),
             "old": lambda: live.serve(protocols="TLSv1.1", ciphers=UNSAFE),
-        }[case]():
+        }
+        with runs[case]():
             dates = check(mdmprofile, live, live.origin)
             trust = check(mdmprofile, live, live.origin, *root)
         assert (dates.code, serious(dates)) == (0, {})

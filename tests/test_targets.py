@@ -906,15 +906,17 @@ class TestDirectories:
 class TestTargetsThatAreNone:
     """Paths that cannot be read."""
 
-    @pytest.mark.parametrize("url", ["https://mdm.example.com", "https://mdm.example.com:8443/mdm", "http://a.example"])
-    def test_servers_are_refused_with_a_clear_word(self, tmp_path: Path, mdmprofile: Command, url: str) -> None:
-        """A URL is no file that happens to be absent; other targets are still judged."""
+    @pytest.mark.parametrize("url", ["https://mdm.invalid", "https://mdm.invalid:8443/mdm", "http://a.invalid"])
+    def test_server_that_is_none_is_no_absent_file(self, tmp_path: Path, mdmprofile: Command, url: str) -> None:
+        """It is asked for as a server, and other targets are still judged; what reads files alone says so."""
         good = tmp_path / "good.pem"
         good.write_bytes(root_ca().pem)
         outcome = check(mdmprofile, url, good)
         assert outcome.code == 3
-        assert "servers cannot be checked by this version" in outcome.err
+        assert url in outcome.err
+        assert "no such file" not in outcome.err
         assert rows(outcome) == [("root", "Test Root")]
+        assert "mdmprofile check reads servers" in mdmprofile("plan", url).err
 
     @pytest.mark.parametrize("path", ["absent.pem", "a" * 300], ids=["absent", "name too long"])
     def test_absent_file_is_an_error_beside_the_others(self, tmp_path: Path, mdmprofile: Command, path: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mdmprofile.certificates import Certificate
@@ -16,7 +16,7 @@ from mdmprofile.materials import Materials
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile
 from mdmprofile.rules.served import DeviceTrust
-from mdmprofile.trust import published_urls
+from mdmprofile.trust import account_servers, published_urls
 
 
 class Scep(NamedTuple):
@@ -28,9 +28,14 @@ class Scep(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What a config says that the server publishes: the URLs of MDMServiceConfig by Apple's names."""
+    """What a config says that the server publishes.
+
+    ``urls`` are those of MDMServiceConfig by Apple's names, ``servers`` the entries of the discovery document for
+    account-driven enrollment; empty where there are none.
+    """
 
     urls: Mapping[str, str]
+    servers: Sequence[Mapping[str, str]] = ()
 
 
 class Enrolled(NamedTuple):
@@ -100,7 +105,7 @@ def enrolled_by_config(config: EnrollmentConfig, materials: Materials) -> Enroll
         checkin_pins=materials.checkin_pinned,
         scep=scep,
         acme_url=identity.directory_url if isinstance(identity, AcmeSettings) else None,
-        published=Published(published_urls(config.trust)),
+        published=Published(published_urls(config.trust), tuple(account_servers(config.trust))),
     )
 
 

@@ -18,7 +18,16 @@ from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.printable import shown
 from mdmprofile.probe.http import MAX_DOCUMENT, Answer
 from mdmprofile.probe.locations import Location, locate
-from mdmprofile.published import ANCHORS, ENROLLMENT, SERVICE_PATH, TRUST_PROFILE, read_anchors, read_service_config
+from mdmprofile.published import (
+    ANCHORS,
+    DISCOVERY_PATH,
+    ENROLLMENT,
+    SERVICE_PATH,
+    TRUST_PROFILE,
+    read_anchors,
+    read_json_object,
+    read_service_config,
+)
 from mdmprofile.reader import open_profile
 from mdmprofile.rules.examined import AS_TRUST
 from mdmprofile.rules.lint import lint
@@ -51,7 +60,9 @@ def visit_service(visitor: Visitor, enrolled: Enrolled, server: Location) -> lis
     first = Step(_NAME, location.place, tuple(found))
     # Where the server's own list cannot be had, the config still says what must be there.
     named = {**(expected or {}), **urls}
-    return [first, *_documents(visitor, enrolled, server, named, expected or {})]
+    found_there = _documents(visitor, enrolled, server, named, expected or {})
+    servers = enrolled.published.servers if enrolled.published else ()
+    return [first, *found_there, *([_discovery(visitor, server, servers)] if servers else [])]
 
 
 def content_type(answer: Answer, expected: str) -> Iterable[Finding]:
@@ -142,6 +153,34 @@ def _document(visitor: Visitor, enrolled: Enrolled, name: str, location: Locatio
         except MdmprofileError as error:
             found = (inconsistent(f"{name} {flatten([error])[0].message}", location),)
     return Step(name, location.place, (*visit.findings, *found))
+
+
+def _discovery(visitor: Visitor, server: Location, servers: Sequence[Mapping[str, str]]) -> Step:
+    """The document for account-driven enrollment.
+
+    Devices ask the domain of the user's Managed Apple Account for it, which no config names; the MDM server is asked
+    in its place.
+    """
+    location, name = server.at(DISCOVERY_PATH), "account-driven enrollment"
+    visit = visitor.get(name, location, rule="service.inconsistent", limit=MAX_DOCUMENT)
+    if visit.answer is None:
+        return Step(name, location.place, visit.findings)
+    problem = status_problem(visit.answer)
+    if problem:
+        why = f"{problem}; devices ask the domain of the user's Managed Apple Account"
+        return Step(name, location.place, (*visit.findings, not_tried(name, why, location)))
+    try:
+        document = read_json_object(visit.answer.body, source=location.place)
+    except MdmprofileError as error:
+        return Step(
+            name, location.place, (*visit.findings, inconsistent(f"{name}: the document {error.message}", location))
+        )
+    found = [*visit.findings, *content_type(visit.answer, _JSON)]
+    if document.get("Servers") == [dict(each) for each in servers]:
+        found.append(passed(name, ", ".join(each["Version"] for each in servers), location))
+    else:
+        found.append(inconsistent(f"{name}: the servers are not those of the config", location))
+    return Step(name, location.place, tuple(found))
 
 
 def _judge_trust_profile(visitor: Visitor, enrolled: Enrolled, answer: Answer) -> Iterable[Finding]:
