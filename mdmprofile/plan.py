@@ -33,8 +33,8 @@ class Watched(NamedTuple):
     """Something that ends: a certificate, or an identity that a device will fetch.
 
     ``baked_in`` things change only with a new profile; the others are renewed elsewhere and the profile survives
-    it. ``not_after`` is None when nobody knows it. Times are aware UTC. Where thousands are kept, ``certificate`` is only
-    what reports say of it.
+    it. ``not_after`` is None when nobody knows it. Times are aware UTC. Where thousands are kept, ``certificate`` is
+    only what reports say of it.
     """
 
     role: str
@@ -191,8 +191,8 @@ def _judge(
             also = f", or {again}" if each == plan.limited_by else ""
             yield finding(
                 "expiry.before-replacement",
-                f"{each.label} ends on {day(each.not_after)}, before the replacement on {day(thresholds.replace_on)} plus "
-                f"{spoken(thresholds.margin)}; then {each.consequence}",
+                f"{each.label} ends on {day(each.not_after)}, before the replacement on {day(thresholds.replace_on)} "
+                f"plus {spoken(thresholds.margin)}; then {each.consequence}",
                 where=each.where,
                 hint=f"replace the profile {when}{also}",
             )

@@ -110,4 +110,3 @@ def _read(content: object) -> tuple[tuple[Certificate, ...], str]:
         return payload_certificates(content, source=""), ""
     except CertificateError as error:
         return (), f"it {error.message}"[:_LONGEST]
-

@@ -28,6 +28,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -61,7 +62,9 @@ class Run(NamedTuple):
 
 def write_certificates(folder: Path, count: int) -> int:
     """Write distinct leaves of a few shared keys; returns how many of them end within 30 days."""
-    keys = [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())]
+    keys = [
+        each.public_key() for each in (rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1()))
+    ]
     issuer = ec.generate_private_key(ec.SECP256R1())
     ca = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Benchmark Device CA")])
     now = datetime.now(UTC).replace(microsecond=0)
@@ -74,7 +77,7 @@ def write_certificates(folder: Path, count: int) -> int:
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
             .issuer_name(ca)
-            .public_key(keys[number % 2].public_key())
+            .public_key(keys[number % 2])
             .serial_number(number + 1)
             .not_valid_before(now - timedelta(days=90))
             .not_valid_after(now + timedelta(days=20 if soon else 300 + number % 60))
@@ -132,7 +135,8 @@ def check(folder: Path, *arguments: str) -> Run:
 
 def formats() -> Sequence[str]:
     """Every format that the command has."""
-    return next(each.type.choices for each in command.params if each.name == "report_format")
+    types = [each.type for each in command.params if each.name == "report_format"]
+    return [str(each) for kind in types if isinstance(kind, click.Choice) for each in kind.choices]
 
 
 def openssl_loop(folder: Path, ending: int) -> float:
