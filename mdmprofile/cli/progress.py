@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -48,7 +49,8 @@ class Progress:
     def _draw(self) -> None:
         if self._over.wait(_PATIENCE):
             return
-        with _bar(self._colour) as bar:
+        # A terminal that is gone ends the bar, not the work.
+        with contextlib.suppress(OSError), _bar(self._colour) as bar:
             task = bar.add_task("checking", total=None)
             while True:
                 done, total = self._state
