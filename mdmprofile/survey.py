@@ -64,7 +64,8 @@ def survey(
     kept = _Kept()
     findings: dict[Finding, None] = {}
     reports: list[FileReport] = []
-    first, first_date = (tuple[Watched, ...](), asked.over(None)), None
+    first: tuple[Sequence[Watched], Thresholds] | None = None
+    first_date = _LATEST
     for each in targets:
         thresholds = asked.over(each.thresholds)
         found = [*each.findings, *judge_dates(each.watched, thresholds, now=now)]
@@ -72,7 +73,7 @@ def survey(
             found += each.distrust(anchors, at=now)
         watched = tuple(map(kept.watched, each.watched))
         date = _latest_safe_date(watched, thresholds)
-        if first_date is None or date < first_date:
+        if first is None or date < first_date:
             first, first_date = (watched, thresholds), date
         findings |= dict.fromkeys(found)
         here = tuple(one._replace(where=inside(each.name, one.where)) for one in by_severity(found)) if found else ()
@@ -80,7 +81,7 @@ def survey(
     return Survey(
         findings=by_severity(findings),
         watched=tuple(one for each in reports for one in each.watched),
-        plan=make_plan(*first),
+        plan=make_plan(*first) if first else make_plan((), asked.over(None)),
         errors=tuple(error for each in reports for error in each.errors),
         by_file=tuple(reports),
     )

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from mdmprofile.certificates import Certificate
 from mdmprofile.configured import read_config
 from mdmprofile.contents import ISSUED, SUFFIXES, Keys, Target, is_foreign, read_contents
 from mdmprofile.errors import InputError, MdmprofileError, PasswordError
@@ -40,10 +41,10 @@ class _How(NamedTuple):
 class _Named(NamedTuple):
     """A named target whose configs were read already, because they say how other targets are judged.
 
-    ``count`` is the number of files, or servers, that ``read`` goes through; it calls its argument after each.
+    ``files`` is the number of files, or servers, that ``read`` goes through; it calls its argument after each.
     """
 
-    count: int
+    files: int
     configs: tuple[Target, ...]
     read: Callable[[Callable[[], None]], Iterator[Target]]
 
@@ -68,7 +69,7 @@ def read_targets(
     how = _How(now, keys or Keys(), variables, choice, begin or _no_servers)
     named = [_named(each, how) for each in names]
     known = _validities(config for each in named for config in each.configs)
-    total = sum(each.count for each in named)
+    total = sum(each.files for each in named)
     done = 0
 
     def advance() -> None:
@@ -188,7 +189,7 @@ def _directory(path: Path, how: _How) -> _Named:
         os.path.abspath(_PLACE.sub("", watched.certificate.source))  # noqa: PTH100 - a source is text
         for each in known
         for watched in each.watched
-        if watched.certificate is not None
+        if isinstance(watched.certificate, Certificate)
     }
     dates = [each.thresholds for each in known if each.thresholds is not None]
 
@@ -196,7 +197,7 @@ def _directory(path: Path, how: _How) -> _Named:
         errors: list[MdmprofileError] = []
         empty = True
         for file in walk(path, how.choice, unreadable=errors.append):
-            target = configs[file] if file in configs else _found(file, how)
+            target = configs[file] if configs and file in configs else _found(file, how)
             advance()
             if target is None:
                 continue

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -29,7 +30,7 @@ class Progress:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._draw, daemon=True)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if self._shown:
             self._thread.start()
         return self
@@ -48,7 +49,8 @@ class Progress:
     def _draw(self) -> None:
         if self._over.wait(_PATIENCE):
             return
-        with _bar(self._colour) as bar:
+        # A terminal that is gone ends the bar, not the work.
+        with contextlib.suppress(OSError), _bar(self._colour) as bar:
             task = bar.add_task("checking", total=None)
             while True:
                 done, total = self._state

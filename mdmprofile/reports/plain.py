@@ -8,6 +8,7 @@ from mdmprofile.findings import Finding
 from mdmprofile.moments import day
 from mdmprofile.plan import Plan, Watched, days_left
 from mdmprofile.printable import columns, fitted, printable
+from mdmprofile.reports.limits import MAX_BARS, MAX_ROWS, bars_left_out, first_to_end, rows_left_out, shown_findings
 from mdmprofile.reports.model import Section, View
 from mdmprofile.reports.timeline import Timeline, lay_out
 
@@ -24,10 +25,15 @@ def render(view: View) -> str:
         _certificates(view),
         _timeline(view),
         [printable(each) for each in view.files],
-        [finding_line(each) for each in view.findings],
+        _findings(view),
         [plan_line(view.plan)] if view.plan is not None and view.watched else [],
     ]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
+
+
+def _findings(view: View) -> list[str]:
+    shown, left_out = shown_findings(view)
+    return [finding_line(each) for each in shown] + ([left_out] if left_out else [])
 
 
 def finding_line(found: Finding) -> str:
@@ -71,8 +77,9 @@ def _certificates(view: View) -> list[str]:
     if view.plan is None or not view.watched:
         return []
     rows = [("ROLE", "NAME", "ENDS", "DAYS", "WHERE")]
-    rows += [_row(each, view) for each in view.watched]
-    return _columns(rows)
+    rows += [_row(each, view) for each in first_to_end(view.watched, MAX_ROWS)]
+    left_out = rows_left_out(view)
+    return _columns(rows) + ([left_out] if left_out else [])
 
 
 def _row(each: Watched, view: View) -> tuple[str, str, str, str, str]:
@@ -102,13 +109,15 @@ def bar_labels(line: Timeline) -> list[str]:
 def _timeline(view: View) -> Iterable[str]:
     if view.plan is None or not view.watched:
         return []
-    line = lay_out(view.watched, view.plan, now=view.now, width=_WIDTH)
+    line = lay_out(view.watched, view.plan, now=view.now, width=_WIDTH, most=MAX_BARS)
     labels = bar_labels(line)
     label = columns(labels[0]) if labels else 0
     lines = [
         f"{text} |{'=' * bar.cells}{'>' if bar.beyond else 'X' if bar.state == 'expired' else '|'}"
         for text, bar in zip(labels, line.bars, strict=True)
     ]
+    if line.more:
+        lines.append(f"{'':<{label}}  {bars_left_out(line.more)}")
     axis = [" "] * (_WIDTH + 1)
     if line.safe is not None:
         axis[line.safe] = "S"

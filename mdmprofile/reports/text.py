@@ -14,6 +14,7 @@ from mdmprofile.findings import Finding
 from mdmprofile.moments import day
 from mdmprofile.plan import days_left
 from mdmprofile.printable import printable
+from mdmprofile.reports.limits import MAX_BARS, MAX_ROWS, bars_left_out, first_to_end, rows_left_out, shown_findings
 from mdmprofile.reports.model import Section, View
 from mdmprofile.reports.plain import bar_labels, plan_line, rule_label
 from mdmprofile.reports.timeline import Bar, lay_out
@@ -47,11 +48,16 @@ def draw(view: View, console: Console) -> None:
         console.print(_tree(view))
     if view.plan is not None and view.watched:
         console.print(_table(view))
+        if left_out := rows_left_out(view):
+            console.print(Text(left_out, style="dim"))
         console.print(Padding(_timeline(view, console.width), (1, 0)))
     for each in view.files:
         console.print(Text(printable(each)))
-    for found in view.findings:
+    shown, left_out = shown_findings(view)
+    for found in shown:
         console.print(_finding(found))
+    if left_out:
+        console.print(Text(left_out, style="dim"))
     if view.plan is not None and view.watched:
         console.print(Text(plan_line(view.plan), style="bold"))
 
@@ -82,7 +88,7 @@ def _table(view: View) -> Table:
         ("Where", "left"),
     ):
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]  # a literal in a loop
-    for each in view.watched:
+    for each in first_to_end(view.watched, MAX_ROWS):
         left = days_left(each, view.now)
         table.add_row(
             Text(each.role, style="cyan"),
@@ -97,10 +103,12 @@ def _table(view: View) -> Table:
 def _timeline(view: View, width: int) -> Table:
     assert view.plan is not None  # noqa: S101 - the caller looked
     cells = max(min(width - 50, 100), 10)
-    line = lay_out(view.watched, view.plan, now=view.now, width=cells)
+    line = lay_out(view.watched, view.plan, now=view.now, width=cells, most=MAX_BARS)
     table = Table.grid(padding=(0, 1))
     for label, bar in zip(bar_labels(line), line.bars, strict=True):
         table.add_row(Text(label, style="cyan"), _bar(bar, cells))
+    if line.more:
+        table.add_row("", Text(bars_left_out(line.more), style="dim"))
     axis = Text(" " * (cells + 1))
     marks = [(line.safe, "S", "bold yellow"), (line.replacement, "R", "bold magenta")]
     drawn = list(axis.plain)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mdmprofile.moments import shift
 from mdmprofile.plan import Plan, Watched
+from mdmprofile.reports.limits import first_to_end
 
 _SHORTEST = timedelta(days=90)
 
@@ -22,17 +23,21 @@ class Bar(NamedTuple):
 
 
 class Timeline(NamedTuple):
-    """Rows from now to ``horizon``; the two marks are cells, None where there is no such date in view."""
+    """Rows from now to ``horizon``; the two marks are cells, None where there is no such date in view.
+
+    ``more`` is the number of rows that were left out.
+    """
 
     start: datetime
     horizon: datetime
     bars: tuple[Bar, ...]
     safe: int | None
     replacement: int | None
+    more: int = 0
 
 
-def lay_out(watched: Sequence[Watched], plan: Plan, *, now: datetime, width: int) -> Timeline:
-    """Scale the ends to ``width`` cells.
+def lay_out(watched: Sequence[Watched], plan: Plan, *, now: datetime, width: int, most: int | None = None) -> Timeline:
+    """Scale the ends to ``width`` cells; of more rows than ``most``, only those that end first are in it.
 
     The horizon lies a little behind the dates that matter, so that a root of 30 years does not press everything else
     into the first column; what ends later gets an arrow.
@@ -55,7 +60,7 @@ def lay_out(watched: Sequence[Watched], plan: Plan, *, now: datetime, width: int
         rows.setdefault((each.role, each.certificate or each.where), each)
     bars = tuple(
         Bar(each, cell(each.not_after), each.not_after > horizon, _state(each, plan, now))
-        for each in rows.values()
+        for each in (rows.values() if most is None else first_to_end(rows.values(), most))
         if each.not_after is not None
     )
     return Timeline(
@@ -64,6 +69,7 @@ def lay_out(watched: Sequence[Watched], plan: Plan, *, now: datetime, width: int
         bars,
         cell(plan.latest_safe_date) if plan.latest_safe_date is not None else None,
         cell(plan.replace_on) if plan.replace_on is not None else None,
+        len(rows) - len(bars),
     )
 
 

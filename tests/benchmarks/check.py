@@ -14,7 +14,6 @@ peak memory is that of the command's process, in every format.
 
 from __future__ import annotations
 
-import os
 import plistlib
 import statistics
 import subprocess
@@ -28,6 +27,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -48,6 +48,14 @@ MOST_MEBIBYTES = 150.0
 ENDING = 100
 LOOP = 'count=0; for f in "$1"/*.pem "$1"/*.der; do openssl x509 -checkend 2592000 -noout -in "$f" >/dev/null'
 LOOP += " || count=$((count + 1)); done; echo $count"
+# Run by a small process of its own: a child starts with the peak memory of whoever started it.
+MEASURE = """
+import resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.run(sys.argv[1:], check=False).returncode
+seconds = time.perf_counter() - start
+print(seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, code, file=sys.stderr)
+"""
 
 
 class Run(NamedTuple):
@@ -61,7 +69,9 @@ class Run(NamedTuple):
 
 def write_certificates(folder: Path, count: int) -> int:
     """Write distinct leaves of a few shared keys; returns how many of them end within 30 days."""
-    keys = [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())]
+    keys = [
+        each.public_key() for each in (rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1()))
+    ]
     issuer = ec.generate_private_key(ec.SECP256R1())
     ca = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Benchmark Device CA")])
     now = datetime.now(UTC).replace(microsecond=0)
@@ -74,7 +84,7 @@ def write_certificates(folder: Path, count: int) -> int:
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
             .issuer_name(ca)
-            .public_key(keys[number % 2].public_key())
+            .public_key(keys[number % 2])
             .serial_number(number + 1)
             .not_valid_before(now - timedelta(days=90))
             .not_valid_after(now + timedelta(days=20 if soon else 300 + number % 60))
@@ -119,20 +129,19 @@ def write_profiles(folder: Path, demo: Path, count: int) -> None:
 def check(folder: Path, *arguments: str) -> Run:
     """Run the command over the folder, in one process of its own."""
     with tempfile.TemporaryFile() as output:
-        start = time.perf_counter()
-        process = subprocess.Popen([COMMAND, "check", *arguments, folder], stdout=output, stderr=output)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
+        command_line = [sys.executable, "-c", MEASURE, str(COMMAND), "check", *arguments, str(folder)]
+        done = subprocess.run(command_line, stdout=output, stderr=subprocess.PIPE, check=True)
+        seconds, peak, code = done.stderr.decode().splitlines()[-1].split()
         output.seek(0)
         # Kilobytes on Linux, bytes on macOS.
         scale = 1024**2 if sys.platform == "darwin" else 1024
-        return Run(seconds, usage.ru_maxrss / scale, process.returncode, output.read())
+        return Run(float(seconds), int(peak) / scale, int(code), output.read())
 
 
 def formats() -> Sequence[str]:
     """Every format that the command has."""
-    return next(each.type.choices for each in command.params if each.name == "report_format")
+    types = [each.type for each in command.params if each.name == "report_format"]
+    return [str(each) for kind in types if isinstance(kind, click.Choice) for each in kind.choices]
 
 
 def openssl_loop(folder: Path, ending: int) -> float:
