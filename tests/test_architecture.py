@@ -143,7 +143,8 @@ def test_only_the_probe_talks_to_the_network(package: str, users_of_it: set[str]
 
 def test_what_judges_opens_no_connection() -> None:
     """The probe brings bytes and certificates; rules and reports get them handed."""
-    asking = {each.partition("/")[0] for each in importers("mdmprofile.probe")}
+    connecting = [f"mdmprofile.probe.{each}" for each in ("network", "tls", "http", "pool")]
+    asking = {each.partition("/")[0] for each in importers(*connecting)}
     assert asking <= {"probe", "doctor", "cli", "live_targets.py"}
 
 
