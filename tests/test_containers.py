@@ -613,7 +613,7 @@ def test_directory_refused_as_windows_does_is_called_a_directory(
 ) -> None:
     """Windows answers the opening of a directory with a refused permission."""
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
