@@ -41,7 +41,7 @@ from mdmprofile.targets import Keys, date_identities, read_target
 @RECIPIENT_KEY_OPTIONS
 @click.option("-o", "--output", type=FILE, help="Write the report to this file.")
 @DATE_OPTIONS
-@report_options("warning", "junit", "github")
+@report_options("warning", "html", "junit", "github")
 @with_session
 def command(
     session: Session,
