@@ -111,7 +111,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "day": day,
         "digest": _digest,
-        "distance": lambda moment, now: spoken(abs(_days(moment, now))),
+        "distance": lambda moment, now: spoken(abs(moment - now)),
         "path": path,
         "rule": rule_label,
         "spoken": spoken,
@@ -133,12 +133,6 @@ def _shown(text: str) -> str:
 def _digest(text: str) -> str:
     """The source expression by which a policy allows this inline text, and no other (CSP Level 3 section 2.3.1)."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _days(moment: datetime, now: datetime) -> timedelta:
-    """The time from one to the other, in whole days once it is longer than one."""
-    between = moment - now
-    return timedelta(days=round(between / timedelta(days=1))) if abs(between) >= timedelta(days=1) else between
 
 
 def _verdict(findings: Sequence[Finding], errors: Sequence[MdmprofileError]) -> Verdict:
@@ -176,7 +170,8 @@ def _planned(plan: Plan, now: datetime) -> str:
         return "no date was given"
     if plan.latest_safe_date is None:
         return f"in {spoken(plan.replace_on - now)}" if plan.replace_on > now else "it has passed"
-    between = _days(plan.latest_safe_date, plan.replace_on)
+    # Whole days of the calendar, as whoever reads both dates counts them.
+    between = timedelta(days=plan.latest_safe_date.toordinal() - plan.replace_on.toordinal())
     if between < timedelta():
         return f"{spoken(-between)} after the latest safe date: too late"
     return f"{spoken(between)} before the latest safe date" if between else "on the latest safe date"
@@ -213,7 +208,7 @@ def _entries(report: FileReport, now: datetime, state_of: Callable[[Watched], st
             each,
             "" if subject == f"CN={each.name}" else subject,
             certificate.sha256 if certificate else "",
-            each.not_after and int(each.not_after.timestamp()),
+            int(each.not_after.timestamp()) if each.not_after else None,
             days_left(each, now),
             known,
             _RANKS[known],

@@ -22,7 +22,7 @@ _SCALE = 10_000
 # What fits beside a date: on a page, and on a phone.
 _WIDE, _NARROW = 80, 30
 _STEPS = (1, 2, 3, 6, *(12 * years for years in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)))
-_MOST_TICKS = 5
+_MOST_TICKS = 6
 # The first tick's label must not meet the start's, nor the last one's the edge.
 _FIRST_TICK, _LAST_TICK = 0.2, 0.94
 # On a phone a mark's label takes three fifths of the width.
