@@ -77,6 +77,7 @@ def troubled(tmp_path: Path, site: Site) -> list[Path]:
     """Targets in every state: a config, an expired root, ends that are near, a CA of tomorrow, a broken file."""
     entities: dict[str, Entity] = {
         "old": issue("Old Root", ca=True, start=NOW - 900 * DAY, end=NOW - 12 * DAY),
+        "older": issue("Older Root", ca=True, start=NOW - 900 * DAY, end=NOW - 40 * DAY),
         "near": server_leaf(site.intermediate, "near.example.com", days=5),
         "soon": issue("Soon Root", ca=True, end=NOW + 20 * DAY),
         "next": issue("Next Root", ca=True, start=NOW + 3 * DAY, end=NOW + 4000 * DAY),
@@ -152,7 +153,7 @@ class TestContent:
             .map((row) => [row.querySelector("code").textContent, row.querySelector("time").dateTime,
             row.querySelector("time").textContent, row.querySelector(".days").textContent.replace(",", "")])"""
         )
-        assert len(shown) == 9
+        assert len(shown) == 10
         assert shown == [
             [each["sha256"], each["not_after"], each["not_after"][:10], str(each["days_left"])]
             for each in report["certificates"]
@@ -176,17 +177,17 @@ class TestContent:
     def test_findings_and_what_could_not_be_read_are_all_there(self, browser: Browser, report: Path) -> None:
         """Severity, rule, message, place, advice and source of each; the errors come first."""
         browser.open(report)
-        assert browser.texts("h3") == ["2 errors", "3 warnings"]
+        assert browser.texts("h3") == ["3 errors", "3 warnings"]
         rules = browser.texts(".finding code")
-        assert rules[:2] == ["expiry.expired", "expiry.critical"]
-        assert set(rules[2:]) == {"expiry.before-replacement", "expiry.soon", "expiry.not-yet-valid"}
+        assert rules[:3] == ["expiry.expired", "expiry.expired", "expiry.critical"]
+        assert set(rules[3:]) == {"expiry.before-replacement", "expiry.soon", "expiry.not-yet-valid"}
         first = browser.texts(".finding")[0]
         assert first.startswith("×Error expiry.expired")  # noqa: RUF001 - the sign of an error
         assert "root Old Root expired on 2031-02-17: devices no longer trust the server" in first
         assert "renew it, then build and install a new profile" in first
         assert "old.pem; see support.apple.com/guide/deployment/" in first
         assert browser.texts("#unread ~ ul .said")[0].endswith("damaged or cut shortexport it again as PEM or DER")
-        assert browser.texts("h1") == ["×Error2 errors, 3 warnings and 1 unreadable target"]  # noqa: RUF001 - the same
+        assert browser.texts("h1") == ["×Error3 errors, 3 warnings and 1 unreadable target"]  # noqa: RUF001 - the same
 
     def test_state_of_every_certificate_is_a_word_and_a_sign(self, browser: Browser, report: Path) -> None:
         """Who sees no colours reads the same as everybody else, in the table and in the drawing."""
@@ -194,6 +195,7 @@ class TestContent:
         states = browser.texts("td.state")
         assert {"×expired", "×critical", "!soon", "!too early", "!not valid yet", "✓good"} == set(states)  # noqa: RUF001 - signs
         assert [each[2:] for each in browser.texts("svg text.expired, svg text.critical")] == [
+            "2031-01-20",
             "2031-02-17",
             "2031-03-06",
         ]
@@ -267,7 +269,8 @@ class TestBrowser:
         """The beginning of the page, in more colours than the one that an empty one has."""
         browser.open(report, width=width)
         shown, height, colours = pixels(browser.screenshot(width=width, height=2000, scale=0.25))
-        assert (shown, height) == (width // 4, 500)
+        assert abs(shown - width / 4) < 1
+        assert height == 500
         assert colours > 50
         browser.driver.get("about:blank")
         assert pixels(browser.screenshot(width=width, height=2000, scale=0.25)) == (shown, height, 1)
@@ -416,7 +419,7 @@ class TestBrowser:
         assert {each.get_attribute("scope") for each in browser.all("tbody th")} == {"row"}
         (drawing,) = browser.all("svg[role=img]")
         assert drawing.accessible_name == "When each certificate ends"
-        assert browser.texts("svg > desc")[0].startswith("10 bars from 2031-03-01 to ")
+        assert browser.texts("svg > desc")[0].startswith("11 bars from 2031-03-01 to ")
 
     @pytest.mark.parametrize("width", WIDTHS)
     def test_table_stays_a_table_for_who_listens(self, browser: Browser, report: Path, width: int) -> None:
@@ -425,6 +428,8 @@ class TestBrowser:
         nodes = browser.cdp("Accessibility.getFullAXTree")["nodes"]
         roles = [each["role"]["value"] for each in nodes if not each["ignored"]]
         rows = len(browser.all("tbody tr"))
+        # Chromium needs no roles for that, others do.
+        assert len(browser.all("tr[role=row] > td[role=cell]")) == 7 * rows
         counts = {role: roles.count(role) for role in ("table", "columnheader", "row", "rowheader", "cell", "caption")}
         assert counts == {
             "table": 1, "columnheader": 8, "row": rows + 1, "rowheader": rows, "cell": 7 * rows, "caption": 1,

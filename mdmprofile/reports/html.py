@@ -99,11 +99,6 @@ def render(view: View) -> str:
 def _environment() -> Environment:
     from jinja2 import StrictUndefined  # noqa: PLC0415 - slow to import, and only this format needs it
     from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
-    from markupsafe import Markup  # noqa: PLC0415 - comes with Jinja2
-
-    def path(text: str) -> Markup:
-        """A file's name that may break behind every slash."""
-        return Markup("/<wbr>").join(_shown(text).split("/"))
 
     environment = ImmutableSandboxedEnvironment(
         autoescape=True, undefined=StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
@@ -112,8 +107,8 @@ def _environment() -> Environment:
         "day": day,
         "digest": _digest,
         "distance": lambda moment, now: spoken(abs(moment - now)),
-        "path": path,
         "rule": rule_label,
+        "shown": _shown,
         "spoken": spoken,
         "stamp": stamp,
     }
@@ -121,7 +116,7 @@ def _environment() -> Environment:
 
 
 def _finalize(value: object) -> object:
-    """What every ``{{ }}`` goes through before it is escaped; Markup is the template's own text."""
+    """What every ``{{ }}`` goes through before it is escaped; what is no plain text is the template's own."""
     return _shown(value) if type(value) is str else value
 
 
