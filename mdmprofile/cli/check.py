@@ -57,7 +57,7 @@ from mdmprofile.targets import Begin, Keys, Target, read_targets
 @RECIPIENT_KEY_OPTIONS
 @click.option("-o", "--output", type=FILE, help="Write the report to this file.")
 @DATE_OPTIONS
-@report_options("warning", "nagios", "prometheus", "csv", "ics", "junit", "github")
+@report_options("warning", "nagios", "prometheus", "csv", "ics", "html", "junit", "github")
 @with_session
 def command(
     session: Session,

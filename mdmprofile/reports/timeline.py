@@ -59,7 +59,7 @@ def lay_out(watched: Sequence[Watched], plan: Plan, *, now: datetime, width: int
     for each in known:
         rows.setdefault((each.role, each.certificate or each.where), each)
     bars = tuple(
-        Bar(each, cell(each.not_after), each.not_after > horizon, _state(each, plan, now))
+        Bar(each, cell(each.not_after), each.not_after > horizon, state(each, plan, now))
         for each in (rows.values() if most is None else first_to_end(rows.values(), most))
         if each.not_after is not None
     )
@@ -73,7 +73,8 @@ def lay_out(watched: Sequence[Watched], plan: Plan, *, now: datetime, width: int
     )
 
 
-def _state(each: Watched, plan: Plan, now: datetime) -> str:
+def state(each: Watched, plan: Plan, now: datetime) -> str:
+    """``expired``, ``early`` when it ends before the planned replacement plus its margin, else ``good``."""
     if each.not_after is None or each.not_after < now:
         return "expired"
     if each.baked_in and plan.replace_on is not None and each.not_after < shift(plan.replace_on, plan.margin):
