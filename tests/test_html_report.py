@@ -369,6 +369,24 @@ class TestBrowser:
         assert tmp_path.exists()
 
     @pytest.mark.parametrize("width", WIDTHS)
+    @pytest.mark.parametrize("days", [9, 100, 400, 4000])
+    def test_labels_of_the_time_line_do_not_meet(self, browser: Browser, page: Path, width: int, days: int) -> None:
+        """Neither the dates below, nor the two above, nor a name and its date."""
+        page.write_text(
+            render(view(root("A name of some length"), root("B", days=days), replace_on=NOW + 200 * DAY)),
+            encoding="utf-8",
+        )
+        browser.open(page, width=width)
+        boxes = browser.js(
+            """return [...document.querySelectorAll("svg text")].map((each) => each.getBoundingClientRect())
+            .filter((each) => each.width).map((each) => [each.left, each.right, each.top + 3, each.bottom - 3])"""
+        )
+        assert len(boxes) > 7
+        for one, other in itertools.combinations(boxes, 2):
+            beside = one[1] <= other[0] or other[1] <= one[0]
+            assert beside or one[3] <= other[2] or other[3] <= one[2], (one, other)
+
+    @pytest.mark.parametrize("width", WIDTHS)
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_text_is_legible_in_both_schemes(self, browser: Browser, report: Path, scheme: str, width: int) -> None:
         """At least 4.5 to 1 everywhere (WCAG 2.2 section 1.4.3); the dark page is dark."""
@@ -559,7 +577,11 @@ class TestChart:
         """Whatever the dates, and in the order in which they come."""
         things = [Watched("root", str(each), str(each), True, end) for each, end in enumerate(ends)]
         chart = self.drawn(*things, plan=make_plan(things, Thresholds(replace_on, margin)), now=now)
-        shares = [*(each.width for each in chart.rows), *(each.x for each in chart.marks), *(x for x, _ in chart.ticks)]
+        shares = [
+            *(each.width for each in chart.rows),
+            *(each.x for each in chart.marks),
+            *(each.x for each in chart.ticks),
+        ]
         assert all(0 <= float(each.rstrip("%")) <= 100 for each in shares)
         assert [each.end for each in chart.rows] == sorted(each.end for each in chart.rows)
         assert all(chart.top < each.y < chart.bottom < chart.height for each in chart.rows)
@@ -576,7 +598,7 @@ class TestChart:
     )
     def test_ticks_are_round_dates(self, days: int, ticks: list[str]) -> None:
         """Months, quarters or years, whichever are few."""
-        assert [text for _, text in self.drawn(root(days=days)).ticks] == ticks
+        assert [each.text for each in self.drawn(root(days=days)).ticks] == ticks
 
     def test_latest_safe_date_that_has_passed_says_so(self) -> None:
         """At the left edge it would look like today."""

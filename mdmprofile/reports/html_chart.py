@@ -23,8 +23,8 @@ _SCALE = 10_000
 _WIDE, _NARROW = 80, 30
 _STEPS = (1, 2, 3, 6, *(12 * years for years in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)))
 _MOST_TICKS = 6
-# The first tick's label must not meet the start's, nor the last one's the edge.
-_FIRST_TICK, _LAST_TICK = 0.2, 0.94
+# The first tick's label must not meet the start's, on a page and on a phone, nor the last one's the edge.
+_FIRST_TICK, _FIRST_NARROW, _LAST_TICK = 0.15, 0.32, 0.94
 # On a phone a mark's label takes three fifths of the width.
 _LEFT = 0.3
 
@@ -54,12 +54,20 @@ class Mark(NamedTuple):
     passed: bool
 
 
+class Tick(NamedTuple):
+    """A round date; a ``wide`` one has its label only where there is room for it beside the start's."""
+
+    x: str
+    text: str
+    wide: bool
+
+
 class Chart(NamedTuple):
     """The whole drawing; ``omitted`` end later than its last row, ``unknown`` have no end that anybody knows."""
 
     rows: tuple[Row, ...]
     marks: tuple[Mark, ...]
-    ticks: tuple[tuple[str, str], ...]
+    ticks: tuple[Tick, ...]
     start: str
     horizon: str
     top: int
@@ -121,7 +129,7 @@ def _marks(line: Timeline, plan: Plan) -> Iterable[Mark]:
         yield Mark(kind, _percent(share), 12 + 16 * number, anchor, said, passed)
 
 
-def _ticks(line: Timeline) -> Iterable[tuple[str, str]]:
+def _ticks(line: Timeline) -> Iterable[Tick]:
     """First days of months or years, a few of them, with what is written below."""
     first, last = _month(line.start), _month(line.horizon)
     step = next((each for each in _STEPS if (last - first) // each <= _MOST_TICKS), _STEPS[-1])
@@ -129,7 +137,7 @@ def _ticks(line: Timeline) -> Iterable[tuple[str, str]]:
         moment = datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC)
         share = (moment - line.start) / (line.horizon - line.start)
         if _FIRST_TICK < share < _LAST_TICK:
-            yield _percent(share), day(moment)[: 4 if step % 12 == 0 else 7]
+            yield Tick(_percent(share), day(moment)[: 4 if step % 12 == 0 else 7], share < _FIRST_NARROW)
 
 
 def _month(moment: datetime) -> int:
