@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -77,10 +78,10 @@ def render(view: View) -> str:
     state_of = _states(view)
     groups = view.by_file or (FileReport("", watched=view.watched),)
     errors = flatten(view.errors)
-    return (
+    pieces = (
         _environment()
         .from_string(template_text("report.html.j2"))
-        .render(
+        .generate(
             view=view,
             plan=view.plan,
             verdict=_verdict(view.findings, errors),
@@ -94,6 +95,10 @@ def render(view: View) -> str:
             version=__version__,
         )
     )
+    # Each value is a piece: a list of the hundreds of thousands of a large report takes more memory than the page.
+    page = io.StringIO()
+    page.writelines(pieces)
+    return page.getvalue()
 
 
 def _environment() -> Environment:
