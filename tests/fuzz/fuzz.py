@@ -1,6 +1,6 @@
 """Feed broken profiles, CMS and certificates to everything that reads them, and count.
 
-    python tests/fuzz/fuzz.py [--seconds N] [--seed N] [profile|cms|certificates ...]
+    python tests/fuzz/fuzz.py [--seconds N] [--seed N] [profile|cms|certificates|check|answers ...]
     python tests/fuzz/fuzz.py --atheris TARGET [ATHERIS OPTIONS]     # coverage-guided: pip install atheris
 
 Only a project error may come out, and none may take longer than ``SLOWEST`` seconds. What breaks either is printed with
@@ -10,8 +10,11 @@ the seed and written nowhere; the seed makes it again.
 from __future__ import annotations
 
 import argparse
+import base64
 import copy
+import importlib
 import itertools
+import json
 import plistlib
 import random
 import sys
@@ -34,19 +37,26 @@ from mdmprofile.cms.sign import sign
 from mdmprofile.cms.trust import judge_trust
 from mdmprofile.cms.verify import verify
 from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
+from mdmprofile.contents import Keys, read_contents
+from mdmprofile.doctor.enrolled import enrolled_by_profile
 from mdmprofile.errors import MdmprofileError
 from mdmprofile.findings import by_severity
 from mdmprofile.inspection import inspect
 from mdmprofile.payloads import types
+from mdmprofile.plan import Thresholds
+from mdmprofile.probe.locations import locate, name_of
 from mdmprofile.profile import Profile
+from mdmprofile.published import URLS, read_anchors, read_service_config
 from mdmprofile.reader import open_profile
 from mdmprofile.reports.inspection import as_dict, sections
 from mdmprofile.reports.json import render as render_json
 from mdmprofile.reports.model import View
 from mdmprofile.reports.plain import render as render_plain
 from mdmprofile.rules.lint import lint
+from mdmprofile.schedule import make_schedule
+from mdmprofile.survey import Asked, survey
 from mdmprofile.takeover import take_over
-from pki import NOW, ec_key, issue, root_ca
+from pki import DAY, NOW, ec_key, issue, root_ca
 
 SLOWEST = 10.0
 PASSWORD = "fuzz"
@@ -145,11 +155,39 @@ def _only_ours(read: Callable[[], object]) -> None:
         return
 
 
+def use_check(data: bytes) -> None:
+    """A file as ``check`` and ``plan`` read it, in every format."""
+    target = read_contents(data, source="x", keys=Keys(PASSWORD, _IDENTITY))._replace(name="x")
+    found = survey([target], now=NOW, asked=Asked(replace_on=NOW + 400 * DAY))
+    view = View(NOW, **found._asdict())
+    for each in FORMATS:
+        importlib.import_module(f"mdmprofile.reports.{each}").render(view)
+    thresholds = Thresholds(replace_on=NOW + 400 * DAY)
+    plan = make_schedule(target.watched, thresholds, now=NOW, validity=None, carries_trust=True)
+    render_json(View(NOW, plan=plan, watched=target.watched))
+
+
+def use_answers(data: bytes) -> None:
+    """What a server may answer with, where its URL leads, and what a device would know from a profile."""
+    text = data.decode("utf-8", "replace")
+    for read in (
+        lambda: read_service_config(data, source="x"),
+        lambda: read_anchors(data, source="x"),
+        lambda: name_of(text),
+        lambda: locate(text).follow(text),
+        lambda: enrolled_by_profile(open_profile(data).profile, source="x"),
+    ):
+        _only_ours(read)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "profile": use_profile,
     "cms": use_cms,
     "certificates": use_certificates,
+    "check": use_check,
+    "answers": use_answers,
 }
+FORMATS = ("csv", "github", "html", "ics", "json", "junit", "nagios", "plain", "prometheus")
 
 
 def seeds(target: str) -> list[bytes]:
@@ -158,8 +196,17 @@ def seeds(target: str) -> list[bytes]:
     xml = plistlib.dumps(plist)
     encrypted = encrypt_profile(Profile(plist), [_SIGNER.ours]).to_bytes()
     signed = sign(xml, _IDENTITY)
-    if target == "profile":
+    if target in {"profile", "check"}:
         return [xml, plistlib.dumps(plist, fmt=plistlib.FMT_BINARY), signed, encrypted, sign(encrypted, _IDENTITY)]
+    if target == "answers":
+        urls = {name: f"https://u:p@mdm.example.com:8443/{name}?a=b#c" for name in URLS}
+        anchors = [base64.b64encode(each.der).decode() for each in (_ROOT, _CA)]
+        return [
+            json.dumps(urls).encode(),
+            json.dumps(anchors).encode(),
+            *(each.encode() for each in urls.values()),
+            xml,
+        ]
     if target == "cms":
         return [signed, sign(b"<plist/>", _IDENTITY), plistlib.loads(encrypted)["EncryptedPayloadContent"]]
     bundle = pkcs7.serialize_certificates([_ROOT.certificate, _CA.certificate], Encoding.DER)
