@@ -16,6 +16,7 @@ from live import HOST, LiveSite, Spoken, leaf_of, scep_server
 from mdmprofile.moments import stamp
 from pki import DAY, NOW, Entity, ec_key, intermediate_ca, issue, root_ca, server_leaf
 from servers import LOOPBACK, free_port, silent
+from test_check import terminal
 
 UNSAFE = "ALL:@SECLEVEL=0"
 
@@ -758,6 +759,19 @@ class TestCommand:
         assert f"passed     ServerURL  {pkcs12_site.origin}/mdm" in outcome.out
         assert "mdm.example.com > Test Intermediate > Test Root" in outcome.out
         assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+    def test_wait_for_a_silent_server_is_shown_on_a_terminal(
+        self, tmp_path: Path, pkcs12_site: LiveSite, mdmprofile: Command
+    ) -> None:
+        """A person sees that something goes on, and the report alone when it is over."""
+        with silent() as port:
+            profile = tmp_path / "silent.mobileconfig"
+            move(pkcs12_site, port, profile, mdmprofile)
+            route = ("--resolve", f"{HOST}:{port}:{LOOPBACK}", "--connect-timeout", "3")
+            code, screen = terminal("doctor", profile, *route, "--at", stamp(NOW))
+        assert code == 2
+        assert "rehearsing" in screen
+        assert "tls.unreachable" in screen
 
     def test_nothing_but_reading_is_asked_of_the_server(
         self, pkcs12_site: LiveSite, target: Path, mdmprofile: Command

@@ -10,6 +10,7 @@ import click
 
 from mdmprofile.cli.config_flags import DEFAULT_CONFIG, parse_variables
 from mdmprofile.cli.params import AT, END_OPTIONS, FILE, report_options, right_now
+from mdmprofile.cli.progress import Progress
 from mdmprofile.cli.recipient_flags import RECIPIENT_KEY_OPTIONS, load_recipient
 from mdmprofile.cli.route_flags import ROUTE_OPTIONS, route_from
 from mdmprofile.cli.session import Session, with_session
@@ -80,7 +81,8 @@ def command(
     base = Thresholds()
     thresholds = base._replace(warn=base.warn if warn is None else warn)
     thresholds = thresholds._replace(critical=base.critical if critical is None else critical)
-    rehearsal = rehearse(enrolled, route, at=now, thresholds=thresholds)
+    with Progress(shown=not session.quiet, colour=session.colour, doing="rehearsing", unit="parts") as bar:
+        rehearsal = rehearse(enrolled, route, at=now, thresholds=thresholds, progress=bar.tell)
     return session.finish(_view(rehearsal, enrolled.title, source, now, errors), output=output)
 
 

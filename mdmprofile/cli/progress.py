@@ -23,8 +23,9 @@ class Progress:
     of its own draws it, so that it appears also while the first thing takes long; the work only counts.
     """
 
-    def __init__(self, *, shown: bool, colour: str) -> None:
+    def __init__(self, *, shown: bool, colour: str, doing: str = "checking", unit: str = "files") -> None:
         self._shown = shown and _is_terminal()
+        self._doing, self._unit = doing, unit
         self._colour = colour
         self._state = (0, 0)
         self._over = threading.Event()
@@ -50,8 +51,8 @@ class Progress:
         if self._over.wait(_PATIENCE):
             return
         # A terminal that is gone ends the bar, not the work.
-        with contextlib.suppress(OSError), _bar(self._colour) as bar:
-            task = bar.add_task("checking", total=None)
+        with contextlib.suppress(OSError), _bar(self._colour, self._unit) as bar:
+            task = bar.add_task(self._doing, total=None)
             while True:
                 done, total = self._state
                 bar.update(task, completed=done, total=total or None)
@@ -63,12 +64,12 @@ def _is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _bar(colour: str) -> RichProgress:
+def _bar(colour: str, unit: str) -> RichProgress:
     from rich.console import Console  # noqa: PLC0415 - slow to import, and few runs last so long
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn  # noqa: PLC0415
     from rich.progress import Progress as Bar  # noqa: PLC0415
 
     no_colour = colour == "never" or (colour == "auto" and bool(os.environ.get("NO_COLOR")))
     console = Console(stderr=True, no_color=no_colour, color_system=None if no_colour else "auto")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("files"))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
     return Bar(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)

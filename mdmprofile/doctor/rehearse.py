@@ -38,10 +38,18 @@ class Rehearsal(NamedTuple):
         return by_severity([each for step in self.steps for each in step.findings] + list(self.dates))
 
 
-def rehearse(enrolled: Enrolled, route: Route, *, at: datetime, thresholds: Thresholds | None = None) -> Rehearsal:
+def rehearse(
+    enrolled: Enrolled,
+    route: Route,
+    *,
+    at: datetime,
+    thresholds: Thresholds | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Rehearsal:
     """Do what a device with this profile would do, short of changing anything on a server.
 
-    Nothing is ordered, signed or checked in. ``at`` is aware UTC. Servers that do not answer are findings; raises
+    Nothing is ordered, signed or checked in. ``at`` is aware UTC. ``progress`` is told how many of how many servers'
+    parts are done. Servers that do not answer are findings; raises
     ``CertificateError`` when the profile has more CAs than are judged.
     """
     visitor = Visitor(enrolled.trust, route, at=at)
@@ -54,7 +62,10 @@ def rehearse(enrolled: Enrolled, route: Route, *, at: datetime, thresholds: Thre
     if enrolled.acme_url is not None:
         jobs.append(lambda: _acme(visitor, enrolled.acme_url or ""))
     jobs.append(lambda: _service(visitor, enrolled))
-    steps += [step for found in at_once(lambda job: list(job()), jobs) for step in found]
+    for done, found in enumerate(at_once(lambda job: list(job()), jobs), 1):
+        steps += found
+        if progress is not None:
+            progress(done, len(jobs))
     authorities = [each for one in seen for each in one.certificates]
     watched = _watched(visitor.seen, authorities)
     dates = judge_dates(watched, thresholds or Thresholds(), now=at)
