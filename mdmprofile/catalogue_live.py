@@ -128,6 +128,13 @@ LIVE_RULES: dict[str, Rule] = {
         "name it as a target of its own, if you know the host",
         "mdmprofile",
     ),
-    "live.passed": Rule("info", "A step of the rehearsal went as a device needs it.", "", "mdmprofile"),
-    "live.not-tried": Rule("info", "A step of the rehearsal could not be tried, or must not be.", "", "mdmprofile"),
+    "live.passed": Rule(
+        "info", "A step of the rehearsal went as a device needs it.", "there is nothing to do", "mdmprofile"
+    ),
+    "live.not-tried": Rule(
+        "info",
+        "A step of the rehearsal could not be tried, or must not be.",
+        "try it with one device before the profile goes to all",
+        "mdmprofile",
+    ),
 }
