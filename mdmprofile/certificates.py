@@ -175,6 +175,21 @@ class Certificate:
             return "RSA", key.key_size
         return ("EC", key.key_size) if isinstance(key, ec.EllipticCurvePublicKey) else ("", 0)
 
+    @property
+    def curve(self) -> str:
+        """The name of an EC key's curve, such as ``secp256r1``; empty for any other key."""
+        try:
+            key = self.parsed.public_key()
+        except X509_ERRORS:
+            return ""
+        return key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else ""
+
+    @property
+    def unknown_critical_extensions(self) -> tuple[str, ...]:
+        """The OIDs of critical extensions that are not known: reason to refuse it (RFC 5280 section 4.2)."""
+        found = (each for each in self.parsed.extensions if isinstance(each.value, x509.UnrecognizedExtension))
+        return tuple(each.oid.dotted_string for each in found if each.critical)
+
     @cached_property
     def subject_key_identifier(self) -> bytes | None:
         """The subjectKeyIdentifier; None when absent."""

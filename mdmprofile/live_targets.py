@@ -13,7 +13,7 @@ from mdmprofile.errors import DocumentError, MdmprofileError, NetworkError
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.inventory import by_role, without_repeats
 from mdmprofile.plan import Watched
-from mdmprofile.probe.http import MAX_DOCUMENT, Answer, fetch
+from mdmprofile.probe.http import Answer, fetch
 from mdmprofile.probe.locations import Location, locate
 from mdmprofile.probe.network import Route
 from mdmprofile.probe.tls import MAX_SERVED, Served, shake_hands
@@ -24,6 +24,14 @@ from mdmprofile.rules.served import DeviceTrust, Shown, judge_alone, judge_shown
 _DATED = ("tls.expired",)
 # A config names files beside it, which nobody can fetch.
 _DOCUMENTS = tuple(SUFFIXES - {".toml"})
+
+
+class _DistrustedError(NetworkError):
+    """The server showed what ``anchors`` do not vouch for, so nothing was asked of it."""
+
+    def __init__(self, served: Served) -> None:
+        super().__init__("shows certificates that are not trusted, so nothing was asked", where=served.location.place)
+        self.served = served
 
 
 class Asking(NamedTuple):
@@ -44,10 +52,13 @@ def read_server(url: str, asking: Asking) -> Target:
     """
     location = locate(url)
     path = location.target.partition("?")[0]
-    if path.endswith(SERVICE_PATH):
-        return _service(location, asking)
-    if path.lower().endswith(_DOCUMENTS):
-        return _document(location, asking)
+    try:
+        if path.endswith(SERVICE_PATH):
+            return _service(location, asking)
+        if path.lower().endswith(_DOCUMENTS):
+            return _document(location, asking)
+    except _DistrustedError as error:
+        return Target(_shown_by(error.served), tuple(_judge(error.served, asking)))
     if not location.is_secure:
         raise NetworkError("has no certificate to look at", where=location.place, hint="give an https:// URL")
     served = shake_hands(location, asking.route)
@@ -65,7 +76,7 @@ def _document(location: Location, asking: Asking) -> Target:
 
 
 def _service(location: Location, asking: Asking) -> Target:
-    answer = _fetched(location, asking, limit=MAX_DOCUMENT)
+    answer = _fetched(location, asking)
     watched, findings = [*_shown_by(answer.served)], [*_judge(answer.served, asking)]
     errors: list[MdmprofileError] = []
     urls = read_service_config(answer.body, source=location.place)
@@ -92,9 +103,17 @@ def _elsewhere(name: str, place: Location) -> Finding:
     return finding("service.elsewhere", message, where=place.place)
 
 
-def _fetched(location: Location, asking: Asking, *, limit: int | None = None) -> Answer:
-    """The document; raises ``MdmprofileError`` for any other answer."""
-    answer = fetch(location, asking.route) if limit is None else fetch(location, asking.route, limit=limit)
+def _fetched(location: Location, asking: Asking) -> Answer:
+    """The document; raises ``MdmprofileError`` for any other answer, and before asking a server that is not trusted."""
+
+    def vet(served: Served) -> None:
+        if (
+            asking.anchors is not None
+            and not judge_shown(_shown(served), _trust(asking.anchors), at=asking.now).connects
+        ):
+            raise _DistrustedError(served)
+
+    answer = fetch(location, asking.route, vet=vet)
     if answer.elsewhere:
         hint = "name that as a target, if you know the host"
         message = f"redirects to another server, which was not followed: {answer.elsewhere}"
@@ -113,16 +132,24 @@ def _shown_by(served: Served | None) -> tuple[Watched, ...]:
 def _judge(served: Served | None, asking: Asking) -> Iterable[Finding]:
     if served is None:
         return
-    origin = served.location.origin
-    shown = Shown(served.location.host, served.chain, served.version, served.modern, origin)
+    origin, shown = served.location.origin, _shown(served)
     if served.sent > MAX_SERVED:
         message = f"the server sends {served.sent} certificates; the first {MAX_SERVED} were looked at"
         yield finding("tls.incomplete-chain", message, where=origin, severity=Severity.WARNING)
     if asking.anchors is not None:
-        verdict = judge_shown(shown, DeviceTrust(tuple(asking.anchors)), at=asking.now)
+        verdict = judge_shown(shown, _trust(asking.anchors), at=asking.now)
         yield from (each for each in verdict.findings if each.rule not in _DATED)
         return
     for each in judge_alone(shown):
         yield each._replace(severity=Severity.INFO)
     message = "whether devices trust the server was not judged, only when its certificates end"
     yield finding("tls.not-judged", message, where=origin)
+
+
+def _shown(served: Served) -> Shown:
+    location = served.location
+    return Shown(location.host, served.chain, served.version, served.modern, location.origin, served.cipher)
+
+
+def _trust(anchors: Sequence[Certificate]) -> DeviceTrust:
+    return DeviceTrust(tuple(anchors), given=True)

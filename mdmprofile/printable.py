@@ -14,7 +14,10 @@ def shown(value: object) -> str:
     if not isinstance(value, str):
         return f"of type {type(value).__name__}"
     if "//" in value and "@" in value:
-        value = re.sub(r"//[^/?#\s]{1,1000}@", "//***@", value)
+        # A password may have slashes in it, where somebody forgot to encode them.
+        value = re.sub(r"//[^?#\s]{1,1000}@", "//***@", value)
+    if "://" in value and "?" in value:
+        value = re.sub(r"\?[^#\s]{1,10000}", "?***", value)
     return repr(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!r}..."
 
 

@@ -311,6 +311,36 @@ class TestDocuments:
             assert (live.folder / "nginx" / "access.log").read_text() == ""
 
 
+def test_server_that_is_not_trusted_is_asked_for_nothing(live: LiveSite, mdmprofile: Command, tmp_path: Path) -> None:
+    """With --trust a document must not come from whoever stands in the way."""
+    (tmp_path / "other.pem").write_bytes(root_ca("Other", key=ec_key()).pem)
+    with live.serve():
+        outcome = check(mdmprofile, live, f"{live.origin}/MDMServiceConfig", "--trust", tmp_path / "other.pem")
+        log = (live.folder / "nginx" / "access.log").read_text()
+        trusted = check(mdmprofile, live, f"{live.origin}/MDMServiceConfig", "--trust", live.site.folder / "root.pem")
+    assert (outcome.code, serious(outcome)) == (2, {"tls.untrusted": "error"})
+    assert {role for role, _ in shown(outcome)} == {"leaf", "intermediate"}
+    assert log == ""
+    assert trusted.code == 0, trusted.out
+    assert {role for role, _ in shown(trusted)} == {"leaf", "intermediate", "root", "signer"}
+
+
+@pytest.mark.parametrize("host", ["bücher.example", "XN--BCHER-KVA.example.", "Bücher.EXAMPLE."])
+def test_resolve_finds_the_host_however_it_is_written(tmp_path: Path, mdmprofile: Command, host: str) -> None:
+    """In letters or in ASCII, with a dot at the end or without."""
+    leaf = server_leaf(root_ca(), "xn--bcher-kva.example")
+    with nginx(Host(certificate=leaf.pem, key=leaf.key_pem()), tmp_path) as port:
+        outcome = mdmprofile("check", f"https://bücher.example:{port}", "--resolve", f"{host}:{port}:{LOOPBACK}")
+    assert outcome.code == 0, outcome.err
+
+
+def test_proxy_of_any_bytes_is_no_internal_error(mdmprofile: Command) -> None:
+    """It may come from an environment variable in another encoding."""
+    outcome = mdmprofile("check", "https://mdm.example.com", "--proxy", f"http://\udcff:x@{LOOPBACK}:1")
+    assert outcome.code == UNKNOWN
+    assert "the proxy 127.0.0.1 refuses" in outcome.err
+
+
 def test_files_are_checked_without_any_connection(live: LiveSite, mdmprofile: Command, tmp_path: Path) -> None:
     """A profile names servers, and ``check`` on a file asks none of them."""
     asked: list[bytes] = []

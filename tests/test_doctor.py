@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import plistlib
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
-from conftest import Command, Outcome
+from conftest import Command, Outcome, system_tool
 from live import HOST, LiveSite, Spoken, leaf_of, scep_server
 from mdmprofile.moments import stamp
+from mdmprofile.reader import open_profile
 from pki import DAY, NOW, Entity, ec_key, intermediate_ca, issue, root_ca, server_leaf
 from servers import LOOPBACK, free_port, silent
 from test_check import terminal
@@ -289,6 +295,60 @@ class TestMdmServer:
             outcome = mdmprofile("doctor", target, *pkcs12_site.route, "--format", "json")
         assert serious(outcome) == {}
 
+    @pytest.mark.parametrize("protocol", ["-tls1_2", "-tls1_3"])
+    def test_server_that_answers_nobody_without_a_client_certificate(
+        self, pkcs12_site: LiveSite, mdmprofile: Command, protocol: str
+    ) -> None:
+        """Devices have one at ServerURL, so a profile alone makes it no fault; a config that publishes there does."""
+        with s_server(pkcs12_site, protocol, "-Verify", "1", "-verify_return_error"):
+            profile = mdmprofile("doctor", pkcs12_site.profile, *pkcs12_site.route, "--format", "json")
+            config = mdmprofile("doctor", pkcs12_site.site.config, *pkcs12_site.route, "--format", "json")
+        assert (profile.code, serious(profile)) == (0, {}), profile.out
+        assert outcomes(profile)["ServerURL"] == "passed"
+        assert outcomes(profile)["MDMServiceConfig"] == "not tried"
+        assert serious(config) == {"service.inconsistent": "error"}
+        assert "client certificate" in message(config, "service.inconsistent")
+
+    def test_server_that_speaks_http_2_alone_is_no_fault(self, pkcs12_site: LiveSite, mdmprofile: Command) -> None:
+        """Devices speak it; what cannot be read here says so."""
+        with s_server(pkcs12_site, "-alpn", "h2"):
+            outcome = mdmprofile("doctor", pkcs12_site.profile, *pkcs12_site.route, "--format", "json")
+        assert (outcome.code, serious(outcome)) == (0, {}), outcome.out
+        assert outcomes(outcome)["ServerURL"] == "passed"
+        assert outcomes(outcome)["MDMServiceConfig"] == "not tried"
+
+    @pytest.mark.parametrize("days", [-1, 3])
+    def test_certificate_beside_the_path_is_no_fault(
+        self, pkcs12_site: LiveSite, target: Path, mdmprofile: Command, days: int
+    ) -> None:
+        """The server still sends an old cross-certificate that no device needs."""
+        site = pkcs12_site.site
+        old = issue("Former CA", root_ca("Former Root"), ca=True, start=NOW - 90 * DAY, end=NOW + days * DAY)
+        with pkcs12_site.shows(site.server, site.intermediate, old):
+            outcome = mdmprofile("doctor", target, *pkcs12_site.route, "--format", "json")
+        assert (outcome.code, serious(outcome)) == (0, {}), outcome.out
+
+    def test_stream_of_empty_records_ends_in_time(
+        self, tmp_path: Path, pkcs12_site: LiveSite, mdmprofile: Command
+    ) -> None:
+        """OpenSSL takes in HelloRequests without ever coming back, as long as there are more of them."""
+        record = b"\x16\x03\x03\x00\x04\x00\x00\x00\x00" * 10_000
+
+        def talk(connection: socket.socket) -> None:
+            connection.recv(4000)
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                connection.sendall(record)
+
+        with Spoken(talk, None, tmp_path) as port:
+            profile = tmp_path / "flood.mobileconfig"
+            move(pkcs12_site, port, profile, mdmprofile)
+            route = ("--resolve", f"{HOST}:{port}:{LOOPBACK}", "--connect-timeout", "1", "--format", "json")
+            started = time.monotonic()
+            outcome = mdmprofile("doctor", profile, *route)
+            assert time.monotonic() - started < 30
+        assert "does not answer within 1 second" in message(outcome, "tls.unreachable")
+
     def test_silent_server_is_unreachable_in_bounded_time(
         self, tmp_path: Path, pkcs12_site: LiveSite, mdmprofile: Command
     ) -> None:
@@ -386,6 +446,59 @@ class TestPins:
         assert serious(outcome) == ({"tls.pinning": "error"} if pinned == "other" else {})
         told = [each["message"] for each in outcome.json["findings"] if "Pinning" in each["message"]]
         assert len(told) == 1
+
+
+class TestProfile:
+    """What a device refuses before it connects."""
+
+    @pytest.mark.parametrize(
+        ("change", "rule"),
+        [
+            (lambda each: each.pop("IdentityCertificateUUID"), "mdm.missing-key"),
+            (lambda each: each.update(CheckInURL=7), "mdm.url-scheme"),
+            (lambda each: each.update(ServerURLPinningCertificateUUIDs=["nobody"]), "mdm.pinning-reference"),
+        ],
+        ids=["no identity", "CheckInURL", "pin"],
+    )
+    def test_profile_that_cannot_work_is_the_first_step(
+        self, pkcs12_site: LiveSite, mdmprofile: Command, tmp_path: Path, change: Callable[[Any], object], rule: str
+    ) -> None:
+        """A rehearsal that passes must not hide it."""
+        plist = plistlib.loads(open_profile(pkcs12_site.profile.read_bytes()).content)
+        change(plist["PayloadContent"][-1])
+        profile = tmp_path / "broken.mobileconfig"
+        profile.write_bytes(plistlib.dumps(plist))
+        with pkcs12_site.serve():
+            outcome = mdmprofile("doctor", profile, *pkcs12_site.route, "--format", "json")
+        assert outcome.code == 2
+        assert outcomes(outcome)["profile"] == "failed"
+        assert outcomes(outcome)["ServerURL"] == "passed"
+        assert rule in serious(outcome)
+
+    def test_variable_that_nobody_gave_is_named(self, pkcs12_site: LiveSite, mdmprofile: Command) -> None:
+        """The URL of one tenant is another's with another variable."""
+        pkcs12_site.site.edit(lambda config: config.replace('/mdm"', '/mdm/{{ tenant }}"'))
+        outcome = mdmprofile("doctor", pkcs12_site.site.config, *pkcs12_site.route, "--format", "json")
+        assert "variable" in message(outcome, "config.unfilled")
+        with pkcs12_site.serve():
+            given = mdmprofile(
+                "doctor", pkcs12_site.site.config, "--var", "tenant=a", *pkcs12_site.route, "--format", "json"
+            )
+        assert given.code == 0, given.out
+
+    def test_token_in_a_url_is_not_printed(self, pkcs12_site: LiveSite, mdmprofile: Command, tmp_path: Path) -> None:
+        """Neither of the profile's own URLs nor of what the server publishes, also where they are malformed."""
+        plist = plistlib.loads(open_profile(pkcs12_site.profile.read_bytes()).content)
+        plist["PayloadContent"][-1]["ServerURL"] = f"{pkcs12_site.origin}/mdm?token=hunter2"
+        plist["PayloadContent"][-1]["CheckInURL"] = "https://user:pa/hunter2@127.0.0.1:99999/a?token=hunter2"
+        profile = tmp_path / "token.mobileconfig"
+        profile.write_bytes(plistlib.dumps(plist))
+        told = 'default_type application/json; return 200 \'{"trust_profile_url": "http://h/e?token=hunter2"}\';'
+        with pkcs12_site.serve(pkcs12_site.locations(MDMServiceConfig=told)):
+            for form in ("text", "json", "junit", "github", "nagios"):
+                outcome = mdmprofile("doctor", profile, *pkcs12_site.route, "--format", form)
+                assert "hunter2" not in outcome.out + outcome.err
+                assert outcome.code == 2
 
 
 class TestScep:
@@ -501,6 +614,41 @@ class TestScep:
         assert told in found[0]["message"]
         assert "\n" not in found[0]["message"]
 
+    def answered(self, tmp_path: Path, mdmprofile: Command, answer: bytes, *, ca: bytes) -> Outcome:
+        """The rehearsal against a server that answers GetCACert so."""
+
+        def talk(connection: socket.socket) -> None:
+            asked = connection.recv(4000)
+            data = b"SHA-256\r\nAES\r\n" if b"GetCACaps" in asked else answer
+            kind = b"text/plain" if b"GetCACaps" in asked else b"application/x-x509-ca-ra-cert"
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (kind, len(data))
+            connection.sendall(head + data)
+
+        with Spoken(talk, None, tmp_path) as port:
+            return self.rehearse(tmp_path, mdmprofile, f"http://{LOOPBACK}:{port}/scep", ca=ca)
+
+    @pytest.mark.parametrize(("days", "rules"), [(300, {}), (-1, {"expiry.expired": "error"})])
+    def test_registration_authority_has_dates_too(
+        self, tmp_path: Path, mdmprofile: Command, days: int, rules: dict[str, str]
+    ) -> None:
+        """Nobody enrolls with an expired one, however long the CA lasts."""
+        ca = root_ca("SCEP CA")
+        ra = issue("SCEP RA", ca, start=NOW - 90 * DAY, end=NOW + days * DAY)
+        answer = pkcs7.serialize_certificates([ca.certificate, ra.certificate], Encoding.DER)
+        assert serious(self.answered(tmp_path, mdmprofile, answer, ca=ca.pem)) == rules
+
+    def test_fingerprint_of_the_registration_authority_is_an_error(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """Devices compare the CA's."""
+        ca = root_ca("SCEP CA")
+        ra = issue("SCEP RA", ca)
+        answer = pkcs7.serialize_certificates([ca.certificate, ra.certificate], Encoding.DER)
+        assert serious(self.answered(tmp_path, mdmprofile, answer, ca=ra.pem)) == {"scep.fingerprint": "error"}
+
+    def test_answer_without_a_ca_is_an_error(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """The server's own certificate, put there by mistake."""
+        ra = issue("SCEP RA", root_ca())
+        assert serious(self.answered(tmp_path, mdmprofile, ra.der, ca=ra.pem)) == {"scep.unreachable": "error"}
+
     def test_wrong_content_type_is_a_warning(self, tmp_path: Path, mdmprofile: Command) -> None:
         """The certificate is looked at all the same."""
         ca = root_ca("SCEP CA")
@@ -572,6 +720,12 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], dict[str, str]]] = {
     "not published": ({"MDMServiceConfig": "return 404;"}, {"service.inconsistent": "error"}, {}),
     "html": (
         {"MDMServiceConfig": 'default_type "application/json"; return 200 "<html>";'},
+        {"service.inconsistent": "error"},
+        # Many servers answer every path with their start page, and no profile says that the document must be there.
+        {},
+    ),
+    "broken json": (
+        {"MDMServiceConfig": 'default_type "application/json"; return 200 "{";'},
         {"service.inconsistent": "error"},
         {"service.inconsistent": "error"},
     ),
@@ -783,6 +937,27 @@ class TestCommand:
         asked = sorted(line.partition('"')[2].partition('"')[0] for line in log.splitlines())
         documents = ["MDMServiceConfig", "dep_anchor_certs", "trust.mobileconfig"]
         assert asked == [f"GET /{each} HTTP/1.1" for each in documents]
+
+
+@contextlib.contextmanager
+def s_server(live: LiveSite, *options: str) -> Iterator[None]:
+    """Run openssl's own server with the site's certificate, for what nginx does not do."""
+    folder, site = live.folder, live.site
+    (folder / "chain.pem").write_bytes(site.server.pem + site.intermediate.pem)
+    (folder / "chain.key").write_bytes(site.server.key_pem())
+    command: list[str | Path] = [
+        system_tool("openssl"), "s_server", "-accept", f"{LOOPBACK}:{live.port}", "-cert", folder / "chain.pem",
+        "-cert_chain", site.folder / "intermediate.pem", "-key", folder / "chain.key", "-www", *options,
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(200):
+                with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, live.port), timeout=1):
+                    break
+                time.sleep(0.05)
+            yield
+        finally:
+            process.kill()
 
 
 def move(live: LiveSite, port: int, profile: Path, mdmprofile: Command) -> None:

@@ -319,7 +319,7 @@ class TestRoutes:
         monkeypatch.setenv("https_proxy", f"http://{LOOPBACK}:{free_port()}")
         with nginx(Host(certificate=entity.pem, key=entity.key_pem()), tmp_path) as port:
             location = locate(f"https://localhost:{port}")
-            with pytest.raises(NetworkError, match="through the proxy"):
+            with pytest.raises(NetworkError, match=r"the proxy 127\.0\.0\.1 refuses"):
                 shake_hands(location, Route())
             assert shake_hands(location, Route(proxy="")).leaf
             monkeypatch.setenv("no_proxy", "localhost")

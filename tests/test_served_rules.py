@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from mdmprofile.certificates import Certificate
-from mdmprofile.rules.served import DeviceTrust, Shown, Verdict, judge_pins, judge_shown
+from mdmprofile.errors import CertificateError
+from mdmprofile.rules import chains
+from mdmprofile.rules.served import DeviceTrust, Shown, Verdict, judge_pins, judge_shown, require_affordable
 from mdmprofile.rules.tls import judge_server_certificate, names_host
 from pki import DAY, NOW, Entity, ec_key, intermediate_ca, issue, name, root_ca, server_leaf
 
@@ -101,7 +102,7 @@ class TestPaths:
         """And says so."""
         verdict = judge([server_leaf(root_ca())])
         assert told(verdict)["tls.untrusted"] == "error"
-        assert "no root" in verdict.findings[-1].message + verdict.findings[0].message
+        assert "there is none" in verdict.findings[0].message
 
 
 class TestConstraints:
@@ -188,7 +189,10 @@ class TestStrengths:
             .not_valid_after(NOW + 99 * DAY).add_extension(NAMES, critical=False).add_extension(SERVES, critical=False)
             .sign(edwards, None)
         )  # fmt: skip
-        assert told(judge([Entity(issued, ec_key())], Entity(ca, ec_key()))) == {}
+        # A path it is, but devices follow only RSA and EC.
+        verdict = judge([Entity(issued, ec_key())], Entity(ca, ec_key()))
+        assert names(verdict) == [HOST, "Ed"]
+        assert told(verdict) == {"tls.weak-key": "error"}
 
 
 class TestNames:
@@ -252,12 +256,158 @@ class TestLimits:
         assert list(judge_server_certificate(leaf, "x", host=HOST)) == []
 
 
-def test_pin_is_any_certificate_of_the_path() -> None:
-    """And a pin that is on none shuts every device out."""
+class TestPins:
+    """What the MDM payload pins the server to."""
+
+    def test_pin_is_any_certificate_of_the_path(self) -> None:
+        """And a pin that is on none shuts every device out."""
+        root = root_ca()
+        leaf, other = server_leaf(root), server_leaf(root)
+        verdict = judge([leaf], root)
+        assert list(judge_pins(verdict, [leaf.ours], "x", "K")) == []
+        assert list(judge_pins(verdict, [other.ours, root.ours], "x", "K")) == []
+        assert [each.rule for each in judge_pins(verdict, [other.ours], "x", "K")] == ["tls.pinning"]
+        assert list(judge_pins(verdict, [], "x", "K")) == []
+
+    def test_pin_on_another_path_that_holds_counts(self) -> None:
+        """The profile pins the old certificate of a CA, and the server sends its renewal with the same key."""
+        root = root_ca()
+        old = intermediate_ca(root, "CA")
+        new = issue("CA", root, ca=True, key=old.key, end=NOW + 999 * DAY)
+        verdict = judge([server_leaf(old), new], root, carries=(old,))
+        assert list(judge_pins(verdict, [old.ours], "x", "K")) == []
+        assert list(judge_pins(verdict, [new.ours], "x", "K")) == []
+
+    def test_pin_on_a_path_that_does_not_hold_is_none(self) -> None:
+        """Its certificate has expired, so a device goes another way."""
+        root = root_ca()
+        good = intermediate_ca(root, "CA")
+        over = issue("CA", root, ca=True, key=good.key, start=NOW - 9 * DAY, end=NOW - DAY)
+        verdict = judge([server_leaf(good), good, over], root)
+        assert [each.rule for each in judge_pins(verdict, [over.ours], "x", "K")] == ["tls.pinning"]
+
+
+class TestChoices:
+    """Of several paths the one with the least against it."""
+
+    def test_unconstrained_copy_is_preferred(self) -> None:
+        """The same CA with and without a constraint that the server's name breaks."""
+        root = root_ca()
+        free = intermediate_ca(root, "CA")
+        bound = x509.NameConstraints([x509.DNSName("example.org")], None)
+        tied = issue("CA", root, ca=True, key=free.key, extensions=(bound,), end=NOW + 900 * DAY)
+        assert told(judge([server_leaf(free), tied, free], root)) == {}
+        assert told(judge([server_leaf(free), tied], root)) == {"tls.untrusted": "error"}
+
+    def test_maze_of_cas_costs_little(self) -> None:
+        """Twelve CAs that all signed each other: the paths are many, and few are walked."""
+        root = root_ca(key=ec_key())
+        keys = [ec_key() for _ in range(12)]
+        maze = [
+            issue(
+                f"CA {here}",
+                Entity(root.certificate, keys[above]),
+                key=keys[here],
+                ca=True,
+                issuer_name=name(f"CA {above}"),
+            )
+            for here in range(12)
+            for above in range(12)
+            if here != above
+        ]
+        entry = issue("CA 0", root, key=keys[0], ca=True)
+        verdict = judge([server_leaf(maze[30]), *maze[:60], entry], root)
+        assert isinstance(verdict.connects, bool)
+
+    def test_more_cas_than_any_chain_has_are_refused(self) -> None:
+        """Hundreds of one name that may all have signed each other."""
+        key = ec_key()
+        many = [issue("Same", ca=True, key=key, end=NOW + (100 + each) * DAY) for each in range(160)]
+        with pytest.raises(CertificateError, match="more CA certificates"):
+            require_affordable(DeviceTrust(tuple(each.ours for each in many)))
+
+
+class TestForeignConstraints:
+    """Constraints of other kinds than names and addresses of servers."""
+
+    @pytest.mark.parametrize(
+        "permitted",
+        [
+            [x509.DirectoryName(x509.Name([x509.NameAttribute(x509.NameOID.COUNTRY_NAME, "DE")]))],
+            [x509.UniformResourceIdentifier("example.org")],
+            [x509.DNSName(".example.com")],
+            [x509.DNSName("")],
+            [x509.IPAddress(ipaddress.ip_network("192.0.2.0/24"))],
+        ],
+        ids=["directory", "uri", "leading dot", "everything", "addresses"],
+    )
+    def test_constraint_that_the_servers_name_keeps_is_fine(self, permitted: list[x509.GeneralName]) -> None:
+        """What is not about DNS names binds none."""
+        root = root_ca()
+        middle = issue("Middle", root, ca=True, extensions=(x509.NameConstraints(permitted, None),))
+        assert told(judge([server_leaf(middle), middle], root)) == {}
+
+    @pytest.mark.parametrize(("address", "fine"), [("192.0.2.7", True), ("198.51.100.7", False)])
+    def test_addresses_are_held_to_their_networks(self, address: str, fine: bool) -> None:
+        """Permitted and excluded ones."""
+        root = root_ca()
+        networks = [x509.IPAddress(ipaddress.ip_network("192.0.2.0/24"))]
+        middle = issue("Middle", root, ca=True, extensions=(x509.NameConstraints(networks, None),))
+        known = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        leaf = issue("x", middle, extensions=(known, SERVES))
+        assert told(judge([leaf, middle], root, host=address)) == ({} if fine else {"tls.untrusted": "error"})
+        barred = issue("Barred", root, ca=True, extensions=(x509.NameConstraints(None, networks),))
+        leaf = issue("x", barred, extensions=(known, SERVES))
+        assert told(judge([leaf, barred], root, host=address)) == ({"tls.untrusted": "error"} if fine else {})
+
+
+@pytest.mark.parametrize("on", ["leaf", "intermediate"])
+def test_critical_extension_that_nobody_knows_has_it_refused(on: str) -> None:
+    """RFC 5280 section 4.2."""
     root = root_ca()
-    leaf, other = server_leaf(root), server_leaf(root)
-    path: list[Certificate] = [leaf.ours, root.ours]
-    assert list(judge_pins(path, [leaf.ours], "x", "K")) == []
-    assert list(judge_pins(path, [other.ours, root.ours], "x", "K")) == []
-    assert [each.rule for each in judge_pins(path, [other.ours], "x", "K")] == ["tls.pinning"]
-    assert list(judge_pins(path, [], "x", "K")) == []
+    strange = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
+
+    def built(subject: str, issuer: Entity, *extensions: x509.ExtensionType, ca: bool, critical: bool) -> Entity:
+        key = ec_key()
+        builder = x509.CertificateBuilder().subject_name(name(subject)).issuer_name(issuer.subject)
+        builder = builder.public_key(key.public_key()).serial_number(5).not_valid_before(NOW - DAY)
+        builder = builder.not_valid_after(NOW + 99 * DAY)
+        builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        for each in extensions:
+            builder = builder.add_extension(each, critical=False)
+        return Entity(builder.add_extension(strange, critical=critical).sign(issuer.key, hashes.SHA256()), key)
+
+    middle = built("Middle", root, ca=True, critical=on == "intermediate")
+    leaf = built(HOST, middle, NAMES, SERVES, ca=False, critical=on == "leaf")
+    verdict = judge([leaf, middle], root)
+    assert told(verdict) == {"tls.untrusted": "error"}
+    assert "1.3.6.1.4.1.99999.1" in verdict.findings[0].message
+
+
+def test_public_chain_beside_a_private_root_is_judged_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A public root vouches, so it is a warning; what is wrong with the chain is said by the rules for public ones."""
+    known = root_ca("Public Root", key=ec_key())
+    monkeypatch.setattr("mdmprofile.public.public_roots", lambda: (known.ours,))
+    chains._public.cache_clear()
+    try:
+        good = judge([server_leaf(known)], root_ca("Mine"))
+        long = judge([server_leaf(known, days=500)], root_ca("Mine"))
+        over = judge([server_leaf(known, days=-0)], root_ca("Mine"), at=NOW + 2 * DAY)
+    finally:
+        monkeypatch.undo()
+        chains._public.cache_clear()
+    assert told(good) == {"tls.untrusted": "warning"}
+    assert good.connects
+    assert told(long) == {"tls.untrusted": "warning", "tls.validity": "error"}
+    assert told(over) == {"tls.untrusted": "warning", "tls.expired": "error"}
+
+
+def test_suite_that_devices_do_not_offer_is_named() -> None:
+    """TLS 1.2 alone is not enough."""
+    root = root_ca()
+    leaf = server_leaf(root).ours
+    shown = Shown(HOST, (leaf,), "TLSv1.2", False, "x", "DHE-RSA-AES128-GCM-SHA256")
+    verdict = judge_shown(shown, DeviceTrust((root.ours,)), at=NOW)
+    assert told(verdict) == {"tls.version": "error"}
+    assert "DHE-RSA-AES128-GCM-SHA256" in verdict.findings[0].message
+    assert not verdict.connects

@@ -9,10 +9,13 @@ from typing import Any
 import click
 
 from mdmprofile.cli.params import Decorator, options
+from mdmprofile.errors import NetworkError
 from mdmprofile.moments import parse_duration
+from mdmprofile.probe.locations import host_of
 from mdmprofile.probe.network import ANSWER_TIMEOUT, CONNECT_TIMEOUT, Route
 
 _LONGEST = 600.0
+_LAST_PORT = 65_535
 
 
 class Seconds(click.ParamType[float]):
@@ -53,9 +56,12 @@ class Resolved(click.ParamType[tuple[tuple[str, int], str]]):
         try:
             known = str(ipaddress.ip_address(address.strip("[]")))
             number = int(port)
-        except ValueError:
+            host = host_of(host.removesuffix("."), str(value))
+        except (ValueError, NetworkError):
+            number, known = 0, ""
+        if not 0 < number <= _LAST_PORT:
             self.fail(f"{value!r} is not HOST:PORT:ADDRESS, for example mdm.example.com:443:192.0.2.1", param, ctx)
-        return (host.lower(), number), known
+        return (host, number), known
 
 
 ROUTE_OPTIONS: Decorator = options(

@@ -12,9 +12,11 @@ from mdmprofile.config import EnrollmentConfig
 from mdmprofile.config_identity import AcmeSettings, ScepSettings
 from mdmprofile.containers import fingerprint_sha1
 from mdmprofile.errors import ProfileError
+from mdmprofile.findings import Finding, Severity
 from mdmprofile.materials import Materials
 from mdmprofile.payloads import types
 from mdmprofile.profile import Profile
+from mdmprofile.rules import judge_enrollment
 from mdmprofile.rules.served import DeviceTrust
 from mdmprofile.trust import account_servers, published_urls
 
@@ -42,7 +44,7 @@ class Enrolled(NamedTuple):
     """What a device would know.
 
     ``checkin_url`` is None where it is the server's. ``published`` is None where only a profile is at hand, which does
-    not say what the server should publish.
+    not say what the server should publish. ``refused`` is what has a device refuse the profile before it connects.
     """
 
     title: str
@@ -54,6 +56,7 @@ class Enrolled(NamedTuple):
     scep: Scep | None
     acme_url: str | None
     published: Published | None
+    refused: tuple[Finding, ...] = ()
 
 
 def enrolled_by_profile(profile: Profile, *, source: str) -> Enrolled:
@@ -83,6 +86,7 @@ def enrolled_by_profile(profile: Profile, *, source: str) -> Enrolled:
         scep=_scep(identity) if kind == types.SCEP else None,
         acme_url=_text(identity.get("DirectoryURL")) if kind == types.ACME else None,
         published=None,
+        refused=tuple(each for each in judge_enrollment(profile) if each.severity is Severity.ERROR),
     )
 
 

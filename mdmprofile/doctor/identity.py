@@ -18,12 +18,12 @@ from mdmprofile.doctor.visits import Step, Visitor, passed, untried_step
 from mdmprofile.errors import MdmprofileError, flatten
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.printable import printable
-from mdmprofile.probe.http import MAX_DOCUMENT, Answer
+from mdmprofile.probe.http import Answer
 from mdmprofile.probe.locations import Location
 
 _CA, _CA_RA = "application/x-x509-ca-cert", "application/x-x509-ca-ra-cert"
 _ACME_KEYS = ("newNonce", "newAccount", "newOrder")
-_MD5_BYTES = 16
+_DIGESTS = {16: "md5", 20: "sha1"}
 _LONGEST = 300
 _SHOWN = 5
 
@@ -41,7 +41,7 @@ def visit_scep(visitor: Visitor, scep: Scep, location: Location) -> ScepSeen:
     capabilities = _capabilities(visitor, location.asking(operation="GetCACaps", **message))
     asked = location.asking(operation="GetCACert", **message)
     name = "SCEP GetCACert"
-    visit = visitor.get(name, asked, rule="scep.unreachable", limit=MAX_DOCUMENT)
+    visit = visitor.get(name, asked, rule="scep.unreachable")
     if visit.answer is None:
         return ScepSeen((capabilities, Step(name, location.place, visit.findings)))
     try:
@@ -60,7 +60,7 @@ def visit_acme(visitor: Visitor, location: Location) -> tuple[Step, ...]:
     if not location.is_secure:
         found = finding("acme.unreachable", f"{name}: the URL is not https", where=location.place)
         return (Step(name, location.place, (found,)),)
-    visit = visitor.get(name, location, rule="acme.unreachable", limit=MAX_DOCUMENT)
+    visit = visitor.get(name, location, rule="acme.unreachable")
     if visit.answer is None:
         return (Step(name, location.place, visit.findings),)
     problem = _directory_problem(visit.answer)
@@ -81,7 +81,7 @@ def status_problem(answer: Answer) -> str:
 
 def _capabilities(visitor: Visitor, asked: Location) -> Step:
     name = "SCEP GetCACaps"
-    visit = visitor.get(name, asked, rule="scep.unreachable", limit=MAX_DOCUMENT)
+    visit = visitor.get(name, asked, rule="scep.unreachable")
     if visit.answer is None:
         return Step(name, asked.place, visit.findings)
     problem = status_problem(visit.answer)
@@ -120,23 +120,32 @@ def _judge_type(answer: Answer, certificates: Sequence[Certificate]) -> Iterable
 
 
 def _judge_fingerprint(scep: Scep, certificates: Sequence[Certificate], asked: Location) -> Iterable[Finding]:
-    name = "SCEP GetCACert"
-    authorities = [each for each in certificates if each.is_ca] or list(certificates)
+    name, place = "SCEP GetCACert", asked.place
+    authorities = [each for each in certificates if each.is_ca]
     names = ", ".join(dict.fromkeys(each.name for each in authorities[:_SHOWN]))
-    if scep.fingerprint is None:
+    if not authorities:
+        others = ", ".join(dict.fromkeys(each.name for each in certificates[:_SHOWN]))
+        yield finding("scep.unreachable", f"{name}: the answer holds no CA, only {others}", where=place)
+    elif scep.fingerprint is None:
         if not asked.is_secure:
             message = f"the CA {names} comes over http and the profile has no CAFingerprint to know it by"
-            yield finding("scep.no-fingerprint", message, where=asked.place)
+            yield finding("scep.no-fingerprint", message, where=place)
         yield passed(name, f"the CA is {names}", asked)
-        return
-    digest = "md5" if len(scep.fingerprint) == _MD5_BYTES else "sha1"
-    known = [(each.name, hashlib.new(digest, each.der, usedforsecurity=False).digest()) for each in certificates]
-    if any(scep.fingerprint == value for _, value in known):
-        yield passed(name, f"the CA is {names}, as CAFingerprint says", asked)
-        return
+    elif len(scep.fingerprint) not in _DIGESTS:
+        message = f"CAFingerprint has {len(scep.fingerprint)} bytes, and devices compare SHA-1 (20) or MD5 (16)"
+        yield finding("scep.fingerprint", message, where=place)
+    else:
+        yield _compared(scep.fingerprint, authorities, asked)
+
+
+def _compared(fingerprint: bytes, authorities: Sequence[Certificate], asked: Location) -> Finding:
+    digest = _DIGESTS[len(fingerprint)]
+    known = [(each.name, hashlib.new(digest, each.der, usedforsecurity=False).digest()) for each in authorities]
+    for name, value in known:
+        if value == fingerprint:
+            return passed("SCEP GetCACert", f"the CA is {name}, as CAFingerprint says", asked)
     told = ", ".join(f"{one} has {value.hex()}" for one, value in known[:_SHOWN])
-    message = f"CAFingerprint is {scep.fingerprint.hex()}, but {told}"
-    yield finding("scep.fingerprint", message, where=asked.place)
+    return finding("scep.fingerprint", f"CAFingerprint is {fingerprint.hex()}, but {told}", where=asked.place)
 
 
 def _directory_problem(answer: Answer) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
-from mdmprofile.chain import LEAF, role_of
+from mdmprofile.chain import LEAF
 from mdmprofile.doctor.enrolled import Enrolled
 from mdmprofile.doctor.identity import ScepSeen, visit_acme, visit_scep
 from mdmprofile.doctor.service import visit_service
@@ -19,9 +19,10 @@ from mdmprofile.plan import Thresholds, Watched, judge_dates
 from mdmprofile.probe.locations import Location, locate
 from mdmprofile.probe.network import Route
 from mdmprofile.probe.pool import at_once
-from mdmprofile.rules.served import judge_pins
+from mdmprofile.rules.served import Verdict, judge_pins, require_affordable
 
 # What is expired on the way to a server is said by the rules of the handshake.
+_MOST = 20
 _SAID = ("expiry.expired", "expiry.not-yet-valid")
 
 
@@ -52,10 +53,14 @@ def rehearse(
     parts are done. Servers that do not answer are findings; raises
     ``CertificateError`` when the profile has more CAs than are judged.
     """
+    require_affordable(enrolled.trust)
     visitor = Visitor(enrolled.trust, route, at=at)
     seen: list[ScepSeen] = []
-    # First, so that what is wrong with the MDM server is said where a device meets it.
-    steps = list(_connections(visitor, enrolled))
+    steps = [Step("profile", "", enrolled.refused)] if enrolled.refused else []
+    # First, so that what is wrong with the MDM server is said where a device meets it; and in a thread, because nothing
+    # interrupts OpenSSL in this one.
+    (connections,) = at_once(lambda _: list(_connections(visitor, enrolled)), [None])
+    steps += connections
     jobs: list[Callable[[], Iterable[Step]]] = []
     if enrolled.scep is not None:
         jobs.append(lambda: _scep(visitor, enrolled, seen))
@@ -76,7 +81,7 @@ def rehearse(
 
 def _connections(visitor: Visitor, enrolled: Enrolled) -> Iterable[Step]:
     urls = [("ServerURL", enrolled.server_url, enrolled.pins)]
-    if enrolled.checkin_url and (enrolled.checkin_url != enrolled.server_url or enrolled.checkin_pins):
+    if enrolled.checkin_url is not None and (enrolled.checkin_url != enrolled.server_url or enrolled.checkin_pins):
         urls.append(("CheckInURL", enrolled.checkin_url, enrolled.checkin_pins))
     for name, url, pins in urls:
         try:
@@ -89,19 +94,17 @@ def _connections(visitor: Visitor, enrolled: Enrolled) -> Iterable[Step]:
             yield Step(name, location.place, (found,))
             continue
         visit = visitor.handshake(name, location)
-        path = visit.verdict.path if visit.verdict is not None else ()
-        yield Step(name, location.place, (*visit.findings, *_pinned(name, path, pins, location)))
+        pinned = _pinned(name, visit.verdict, pins, location) if visit.verdict is not None else ()
+        yield Step(name, location.place, (*visit.findings, *pinned))
         if name == "ServerURL" and visit.verdict is not None and visit.verdict.connects:
             yield untried_step("check-in", "it would enroll a device", location)
 
 
-def _pinned(
-    name: str, path: Sequence[Certificate], pins: Sequence[Certificate], location: Location
-) -> Iterable[Finding]:
+def _pinned(name: str, verdict: Verdict, pins: Sequence[Certificate], location: Location) -> Iterable[Finding]:
     key = f"{name}PinningCertificateUUIDs"
-    broken = list(judge_pins(path, pins, location.origin, key))
+    broken = list(judge_pins(verdict, pins, location.origin, key))
     yield from broken
-    if pins and path and not broken:
+    if pins and verdict.path and not broken:
         yield passed(key, "the server shows a pinned certificate", location)
 
 
@@ -133,15 +136,20 @@ def _service(visitor: Visitor, enrolled: Enrolled) -> Iterable[Step]:
 
 
 def _no_url(name: str, rule: str, error: NetworkError) -> Step:
+    if "variable" in error.message:
+        rule = "config.unfilled"
     found = finding(rule, f"{name}: the URL {error.message}", where=error.where, hint=error.hint)
     return Step(name, error.where, (found,))
 
 
 def _watched(served: Sequence[Certificate], authorities: Sequence[Certificate]) -> tuple[Watched, ...]:
-    """What the servers showed: renewed there, so that the profile survives it."""
+    """What the servers showed: renewed there, so that the profile survives it.
+
+    Of what a SCEP server answers with, the certificates of its registration authority too: without them nobody enrolls.
+    """
     shown = [each._replace(baked_in=False, consequence_of=LEAF) for each in by_role(served)]
     issuing = [
         each._replace(baked_in=False, consequence_of="scep-ca", where="SCEP GetCACert")
-        for each in by_role(each for each in authorities if role_of(each) != LEAF)
+        for each in by_role(authorities[:_MOST])
     ]
     return without_repeats([*shown, *issuing])

@@ -12,12 +12,11 @@ from mdmprofile.chain import ROOT, role_of
 from mdmprofile.changes import certificates_of
 from mdmprofile.doctor.enrolled import Enrolled
 from mdmprofile.doctor.identity import status_problem
-from mdmprofile.doctor.visits import Step, Visitor, not_tried, passed, untried_step
+from mdmprofile.doctor.visits import Step, Visitor, absent, passed, untried_step
 from mdmprofile.errors import MdmprofileError, flatten
 from mdmprofile.findings import Finding, Severity, finding
-from mdmprofile.printable import shown
-from mdmprofile.probe.http import MAX_DOCUMENT, Answer
-from mdmprofile.probe.locations import Location, locate
+from mdmprofile.probe.http import Answer
+from mdmprofile.probe.locations import Location, locate, name_of
 from mdmprofile.published import (
     ANCHORS,
     DISCOVERY_PATH,
@@ -40,13 +39,13 @@ _NAME = "MDMServiceConfig"
 def visit_service(visitor: Visitor, enrolled: Enrolled, server: Location) -> list[Step]:
     """MDMServiceConfig on the MDM server, and behind it the trust profile and the anchors."""
     location = server.at(SERVICE_PATH)
-    visit = visitor.get(_NAME, location, rule="service.inconsistent", limit=MAX_DOCUMENT)
     expected = enrolled.published.urls if enrolled.published else None
+    visit = visitor.get(_NAME, location, rule="service.inconsistent", optional=not expected)
     urls: dict[str, str] = {}
     if visit.answer is None:
         found = list(visit.findings)
-    elif status_problem(visit.answer):
-        found = [*visit.findings, _missing(visit.answer, expected)]
+    elif _absence(visit.answer, expected):
+        found = [*visit.findings, _missing(visit.answer, _absence(visit.answer, expected), expected)]
     else:
         try:
             urls = read_service_config(visit.answer.body, source=location.place)
@@ -78,12 +77,20 @@ def inconsistent(message: str, location: Location, *, hint: str = "") -> Finding
     return finding("service.inconsistent", message, where=location.place, hint=hint)
 
 
-def _missing(answer: Answer, expected: Mapping[str, str] | None) -> Finding:
+def _absence(answer: Answer, expected: Mapping[str, str] | None) -> str:
+    """Why the answer is no MDMServiceConfig at all; empty where it may be one."""
     problem = status_problem(answer)
+    # Many servers answer every path with their start page.
+    if not problem and not expected and answer.body.lstrip()[:1] not in {b"{", b"["}:
+        return "the server answers with something else than JSON"
+    return problem
+
+
+def _missing(answer: Answer, problem: str, expected: Mapping[str, str] | None) -> Finding:
     if expected:
         return inconsistent(f"{_NAME} is not published: {problem}", answer.location)
     why = "automated enrollment and trust profiles need it, enrollment by hand does not"
-    return not_tried(_NAME, f"{problem}; {why}", answer.location)
+    return absent(_NAME, f"{problem}; {why}", answer.location)
 
 
 def _judge_urls(
@@ -92,7 +99,7 @@ def _judge_urls(
     problems = []
     for name, url in urls.items():
         if not has_scheme(url, "https"):
-            problems.append(f"{name} {shown(url)} is not an https:// URL")
+            problems.append(f"{name} {name_of(url)} is not an https:// URL")
     if (ENROLLMENT in urls) != (ANCHORS in urls):
         has, lacks = (ENROLLMENT, ANCHORS) if ENROLLMENT in urls else (ANCHORS, ENROLLMENT)
         problems.append(f"{_NAME} has {has} without {lacks}")
@@ -101,8 +108,10 @@ def _judge_urls(
     for name in (ENROLLMENT, ANCHORS, TRUST_PROFILE) if expected is not None else ():
         wanted, given = (expected or {}).get(name), urls.get(name)
         if wanted != given:
-            told = f"is {shown(given)}" if given else "is missing"
-            config = f"the config has {shown(wanted)}" if wanted else "the config has none"
+            told = f"is {name_of(given)}" if given else "is missing"
+            same = bool(wanted and given) and name_of(wanted or "") == name_of(given or "")
+            has = "another query" if same else name_of(wanted) if wanted else "none"
+            config = f"the config has {has}"
             problems.append(f"{name} {told} in {_NAME}, and {config}")
     if not problems:
         yield passed(_NAME, ", ".join(urls) or "no URL", location)
@@ -140,7 +149,7 @@ def _documents(
 
 
 def _document(visitor: Visitor, enrolled: Enrolled, name: str, location: Location) -> Step:
-    visit = visitor.get(name, location, rule="service.inconsistent", limit=MAX_DOCUMENT)
+    visit = visitor.get(name, location, rule="service.inconsistent")
     if visit.answer is None:
         return Step(name, location.place, visit.findings)
     problem = status_problem(visit.answer)
@@ -162,13 +171,13 @@ def _discovery(visitor: Visitor, server: Location, servers: Sequence[Mapping[str
     in its place.
     """
     location, name = server.at(DISCOVERY_PATH), "account-driven enrollment"
-    visit = visitor.get(name, location, rule="service.inconsistent", limit=MAX_DOCUMENT)
+    visit = visitor.get(name, location, rule="service.inconsistent", optional=True)
     if visit.answer is None:
         return Step(name, location.place, visit.findings)
     problem = status_problem(visit.answer)
     if problem:
         why = f"{problem}; devices ask the domain of the user's Managed Apple Account"
-        return Step(name, location.place, (*visit.findings, not_tried(name, why, location)))
+        return Step(name, location.place, (*visit.findings, absent(name, why, location)))
     try:
         document = read_json_object(visit.answer.body, source=location.place)
     except MdmprofileError as error:

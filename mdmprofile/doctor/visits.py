@@ -10,10 +10,10 @@ from typing import NamedTuple
 from mdmprofile.certificates import Certificate
 from mdmprofile.errors import MdmprofileError, NetworkError
 from mdmprofile.findings import Finding, Severity, finding
-from mdmprofile.probe.http import Answer, fetch
+from mdmprofile.probe.http import Answer, ClientCertificateError, fetch
 from mdmprofile.probe.locations import Location
 from mdmprofile.probe.network import Route
-from mdmprofile.probe.tls import MAX_SERVED, Served, shake_hands
+from mdmprofile.probe.tls import MAX_SERVED, HttpVersionError, Served, shake_hands
 from mdmprofile.rules.served import DeviceTrust, Shown, Verdict, judge_shown
 
 _ISSUERS = ("scep.unreachable", "acme.unreachable")
@@ -62,8 +62,14 @@ class Visitor:
 
     @property
     def seen(self) -> Sequence[Certificate]:
-        """Every certificate that a server showed, once."""
-        return tuple(dict.fromkeys(each for _, chain in self._verdicts for each in chain))
+        """Every certificate that a server showed and that devices need of it, once; all where none leads anywhere."""
+        needed = (
+            each
+            for (_, chain), verdict in self._verdicts.items()
+            for each in chain
+            if not verdict.path or each in verdict.path
+        )
+        return tuple(dict.fromkeys(needed))
 
     def handshake(self, name: str, location: Location, *, rule: str = "tls.unreachable") -> Visit:
         """Connect and look at the certificates; nothing is asked. What is told here is not told again by ``get``."""
@@ -75,9 +81,12 @@ class Visitor:
         self._told.update(verdict.findings)
         return Visit((*verdict.findings, *_connected(name, served, verdict)), None, verdict, served)
 
-    def get(self, name: str, location: Location, *, rule: str, limit: int) -> Visit:
-        """GET a document, once the server's certificates were found good enough for a device."""
-        visit = self._get(name, location, rule, limit)
+    def get(self, name: str, location: Location, *, rule: str, optional: bool = False) -> Visit:
+        """GET a document, once the server's certificates were found good enough for a device.
+
+        With ``optional``, nobody says that it must be there for devices that have no identity yet.
+        """
+        visit = self._get(name, location, rule, optional)
         found = [each for each in visit.findings if each not in self._told]
         if rule in _ISSUERS:
             # Who issues identities may have a public certificate beside a private MDM server; devices trust that too.
@@ -89,7 +98,7 @@ class Visitor:
             ]
         return visit._replace(findings=tuple(found))
 
-    def _get(self, name: str, location: Location, rule: str, limit: int) -> Visit:
+    def _get(self, name: str, location: Location, rule: str, optional: bool) -> Visit:
         verdicts: list[Verdict] = []
 
         def vet(served: Served) -> None:
@@ -98,7 +107,15 @@ class Visitor:
                 raise _DistrustedError("shows certificates that devices do not trust", where=location.place)
 
         try:
-            answer = fetch(location, self.route, limit=limit, vet=vet)
+            answer = fetch(location, self.route, vet=vet)
+        except HttpVersionError as error:
+            found = verdicts[-1].findings if verdicts else ()
+            return Visit((*found, not_tried(name, f"the server {error.message}", location)))
+        except ClientCertificateError as error:
+            found = verdicts[-1].findings if verdicts else ()
+            why = f"the server {error.message}, and devices have none yet"
+            said = not_tried(name, why, location) if optional else finding(rule, f"{name}: {why}", where=location.place)
+            return Visit((*found, said))
         except _DistrustedError:
             return Visit((*verdicts[-1].findings, not_tried(name, "a device would not trust the server", location)))
         except MdmprofileError as error:
@@ -109,7 +126,7 @@ class Visitor:
 
     def _judge(self, served: Served) -> Verdict:
         origin = served.location.origin
-        shown = Shown(served.location.host, served.chain, served.version, served.modern, origin)
+        shown = Shown(served.location.host, served.chain, served.version, served.modern, origin, served.cipher)
         with self._lock:
             known = self._verdicts.get((origin, served.chain))
         if known is not None:
@@ -131,6 +148,11 @@ def passed(name: str, what: str, location: Location) -> Finding:
 def not_tried(name: str, why: str, location: Location) -> Finding:
     """The finding that a step was not tried, and why."""
     return finding("live.not-tried", f"{name} was not tried: {why}", where=location.place)
+
+
+def absent(name: str, why: str, location: Location) -> Finding:
+    """The finding that something is not there which need not be."""
+    return finding("live.not-tried", f"{name} is not published: {why}", where=location.place)
 
 
 def untried_step(name: str, why: str, location: Location) -> Step:

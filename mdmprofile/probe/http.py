@@ -8,18 +8,23 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from mdmprofile.errors import NetworkError
-from mdmprofile.inputs import MAX_PROFILE
 from mdmprofile.printable import printable
 from mdmprofile.probe.locations import Location
 from mdmprofile.probe.network import Deadline, PlainSocket, Route, connect, proxy_headers, too_slow
-from mdmprofile.probe.tls import Served, TlsSocket, open_tls
+from mdmprofile.probe.tls import Served, TlsSocket, open_tls, reason_of, wants_client_certificate
 
+# Bytes; hundreds of servers can be asked at once, and each may send as much.
 MAX_DOCUMENT = 1024 * 1024
 MAX_REDIRECTS = 5
 _OK = 200
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK = 64 * 1024
 _LONGEST_HEADER = 200
+
+
+class ClientCertificateError(NetworkError):
+    """The server answers nobody without a client certificate, which a rehearsal does not have."""
+
 
 # Looks at what a server showed before anything is asked of it; raises to stop there.
 Vet = Callable[[Served], None]
@@ -49,7 +54,7 @@ class Answer(NamedTuple):
         return self.content_type.partition(";")[0].strip().lower()
 
 
-def fetch(location: Location, route: Route, *, limit: int = MAX_PROFILE, vet: Vet | None = None) -> Answer:
+def fetch(location: Location, route: Route, *, limit: int = MAX_DOCUMENT, vet: Vet | None = None) -> Answer:
     """GET a document of at most ``limit`` bytes; redirects are followed on the same server alone.
 
     Raises ``NetworkError`` when there is no answer in time, it is larger, or redirects lead round in a circle.
@@ -80,10 +85,13 @@ def _ask(location: Location, route: Route, limit: int, vet: Vet | None) -> tuple
         target = location.url
         headers |= proxy_headers(location, route)
     try:
-        return _exchange(client, target, headers, location, served, limit)
-    except TimeoutError:
-        raise too_slow(location, deadline) from None
+        with deadline.guard(connection):
+            return _exchange(client, target, headers, location, served, limit)
     except (http.client.HTTPException, OSError, ValueError) as error:
+        if isinstance(error, TimeoutError) or deadline.is_over:
+            raise too_slow(location, deadline) from None
+        if isinstance(error, OSError) and wants_client_certificate(error):
+            raise _unproved(location) from None
         raise NetworkError(
             f"does not answer as a web server does: {_told(error)}", where=location.place, hint="check the server"
         ) from None
@@ -104,7 +112,7 @@ def _connected(
     tls, served = open_tls(location, route, deadline)
     if served.problem:
         tls.close()
-        raise NetworkError(f"ends the TLS handshake: {served.problem}", where=location.place)
+        raise _unproved(location)
     try:
         if vet is not None:
             vet(served)
@@ -112,6 +120,11 @@ def _connected(
         tls.close()
         raise
     return tls, served, False
+
+
+def _unproved(location: Location) -> ClientCertificateError:
+    hint = "let it answer this path without one"
+    return ClientCertificateError("wants a client certificate", where=location.place, hint=hint)
 
 
 def _exchange(
@@ -140,5 +153,5 @@ def _exchange(
 
 
 def _told(error: BaseException) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return printable(text)[:_LONGEST_HEADER]
+    text = reason_of(error) if isinstance(error, OSError) else str(error)
+    return printable(text or type(error).__name__)[:_LONGEST_HEADER]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
 from mdmprofile.errors import NetworkError
-from mdmprofile.printable import printable, shown
+from mdmprofile.printable import printable
 
 _PORTS = {"https": 443, "http": 80}
 _LONGEST = 8_000
+_SHOWN = 120
 # What may stand in a request's target as it is (RFC 3986 section 2); everything else is percent-encoded.
 _SAFE = "/?:@!$&'()*+,;=%[]-._~"
 
@@ -59,7 +61,12 @@ class Location(NamedTuple):
 
     def follow(self, reference: str) -> Location:
         """Where a redirect leads (RFC 9110 section 10.2.2); raises ``NetworkError`` when that is nowhere."""
-        return locate(urljoin(self.url, reference))
+        try:
+            return locate(urljoin(self.url, reference))
+        except (NetworkError, ValueError):
+            raise NetworkError(
+                "redirects to what is no web address", where=self.place, hint="check the server"
+            ) from None
 
     def asking(self, **parameters: str) -> Location:
         """The same with more parameters in the query."""
@@ -90,18 +97,22 @@ def locate(url: str) -> Location:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise NetworkError("is not a URL", where=_shown(url), hint="write it as https://mdm.example.com") from None
+        hint = "write it as https://mdm.example.com"
+        raise NetworkError("cannot be read as a URL", where=_shown(url), hint=hint) from None
     scheme = parts.scheme.lower()
     if scheme not in _PORTS or not host:
         hint = "give an https:// URL with a host"
         raise NetworkError("is no http or https URL", where=_shown(url), hint=hint)
     if parts.username is not None or parts.password is not None:
         raise NetworkError("has a user name or password in it", where=f"{scheme}://{host}", hint="remove it")
+    host = host.removesuffix(".") or host
     target = quote(parts.path or "/", safe=_SAFE) + (f"?{quote(parts.query, safe=_SAFE)}" if parts.query else "")
-    return Location(scheme, _ascii(host, url), _PORTS[scheme] if port is None else port, target)
+    return Location(scheme, host_of(host, url), _PORTS[scheme] if port is None else port, target)
 
 
 def _problem(url: str) -> tuple[str, str] | None:
+    if "{{" in url or "{%" in url:
+        return "has a variable that is not known", "give it with --var NAME=VALUE"
     if len(url) > _LONGEST:
         return f"is longer than {_LONGEST:,} characters", "check it"
     # urlsplit takes tabs and line ends out without a word; a request line ends at a space.
@@ -110,7 +121,11 @@ def _problem(url: str) -> tuple[str, str] | None:
     return None
 
 
-def _ascii(host: str, url: str) -> str:
+def host_of(host: str, url: str = "") -> str:
+    """A host as it is looked up: an IP address as it is usually written, or a name in ASCII and lower case.
+
+    Raises ``NetworkError`` that speaks of ``url`` when there can be no such host.
+    """
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
@@ -119,11 +134,14 @@ def _ascii(host: str, url: str) -> str:
         name = host.encode("idna").decode("ascii").lower()
     except UnicodeError:
         raise NetworkError("has a host name that cannot exist", where=_shown(url), hint="check it") from None
-    if not all(letter.isalnum() or letter in "-._" for letter in name):
+    if not all(letter.isalnum() or letter in "-._" for letter in name) or "" in name.split("."):
         raise NetworkError("has a host name that cannot exist", where=_shown(url), hint="check it")
     return name
 
 
 def _shown(url: str) -> str:
-    """The URL as an error names it: short, printable, and without a password."""
-    return printable(shown(url).strip("'\""))
+    """The URL as an error names it: short, printable, and without what may be a password or a token."""
+    scheme, mark, rest = url.partition("://")
+    visible = re.split(r"[?#]", rest if mark else url)[0].rpartition("@")[2]
+    text = f"{scheme}{mark}{visible}" if mark else visible
+    return printable(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

@@ -8,7 +8,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -52,6 +52,31 @@ class Deadline:
         if left <= 0:
             raise TimeoutError
         return left
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time left."""
+        return self._end <= time.monotonic()
+
+    @contextlib.contextmanager
+    def guard(self, connection: socket.socket) -> Iterator[None]:
+        """Shut the connection at the deadline, whoever is busy with it.
+
+        OpenSSL takes in a stream of empty records without ever coming back to us, as long as there are more of them.
+        """
+        watchdog = threading.Timer(max(self._end - time.monotonic(), 0), _shut, (connection,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield
+        finally:
+            watchdog.cancel()
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        # The TLS socket's own method would take the connection from under whoever reads it.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class Bounded:
@@ -101,7 +126,7 @@ def connect(location: Location, route: Route, deadline: Deadline) -> tuple[Plain
     except TimeoutError:
         raise too_slow(location, deadline) from None
     except OSError as error:
-        raise _refused(location, error, proxied=proxy is not None) from None
+        raise _refused(location, error, proxy=proxy[0] if proxy else "") from None
     return connection, False
 
 
@@ -167,21 +192,21 @@ def _proxy(location: Location, route: Route) -> tuple[str, int, dict[str, str]] 
             return None
     if not url:
         return None
+    advice = 'give another with --proxy, or --proxy "" to go directly'
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port or 80
     except ValueError:
-        host, parts, port = None, urlsplit(""), 0
+        message = "is reached through a proxy whose URL cannot be read"
+        raise NetworkError(message, where=location.place, hint=advice) from None
     if parts.scheme != "http" or not host:
-        raise NetworkError(
-            f"is reached through a proxy that is no http:// URL: {printable(parts.scheme)}://{printable(host or '')}",
-            where=location.place,
-            hint='give another with --proxy, or --proxy "" to go directly',
-        )
+        kind = f"{printable(parts.scheme)}://{printable(host or '')}"
+        message = f"is reached through a proxy that is no http:// URL: {kind}"
+        raise NetworkError(message, where=location.place, hint=advice)
     if parts.username is None:
         return host, port, {}
     credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    encoded = base64.b64encode(credentials.encode("utf-8")).decode("ascii")
+    encoded = base64.b64encode(credentials.encode("utf-8", "surrogateescape")).decode("ascii")
     return host, port, {"Proxy-Authorization": f"Basic {encoded}"}
 
 
@@ -204,22 +229,14 @@ def _tunnel(connection: PlainSocket, location: Location, route: Route, headers: 
         raise NetworkError(f"is not reached: the proxy answers {told}", where=location.place, hint="check the proxy")
 
 
-def _refused(location: Location, error: OSError, *, proxied: bool) -> NetworkError:
-    through = " through the proxy" if proxied else ""
+def _refused(location: Location, error: OSError, *, proxy: str) -> NetworkError:
+    """Why there is no connection; with a proxy it is that one's fault, because the server was not met yet."""
+    who = f"is not reached: the proxy {proxy} " if proxy else ""
     if isinstance(error, socket.gaierror):
-        message, hint = f"cannot be resolved{through}: no address is known for it", "check the name"
+        message, hint = f"{who}cannot be resolved: no address is known for it", "check the name"
     elif isinstance(error, ConnectionRefusedError):
-        message, hint = f"refuses connections on port {location.port}{through}", "is the server running?"
+        port = "" if proxy else f" on port {location.port}"
+        message, hint = f"{who}refuses connections{port}", f"is the {'proxy' if proxy else 'server'} running?"
     else:
-        message, hint = f"cannot be reached{through}: {error.strerror or error}", _CUT
+        message, hint = f"{who}cannot be reached: {error.strerror or error}", _CUT
     return NetworkError(message, where=location.place, hint=hint)
-
-
-@contextlib.contextmanager
-def closing(connection: socket.socket) -> Any:  # noqa: ANN401 - a context manager
-    """The connection, closed at the end whatever happens."""
-    try:
-        yield connection
-    finally:
-        with contextlib.suppress(OSError):
-            connection.close()

@@ -6,8 +6,10 @@ https://support.apple.com/103769
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mdmprofile.certificates import Certificate
@@ -17,9 +19,21 @@ from mdmprofile.probe.network import Bounded, Deadline, Route, connect, too_slow
 
 # Who sends more of them wants us to verify signatures.
 MAX_SERVED = 20
-# TLS 1.2 and newer with forward secrecy, which is what devices offer; and whatever there is. Level 0 keeps OpenSSL from
-# refusing short keys and SHA-1 before anybody could say that this is what is wrong.
-_MODERN, _ANY = "kECDHE:kDHE:!aNULL:@SECLEVEL=0", "ALL:!aNULL:@SECLEVEL=0"
+# TLS 1.2 and newer with the suites that devices offer; and whatever there is. Level 0 keeps OpenSSL from refusing short
+# keys and SHA-1 before anybody could say that this is what is wrong.
+_MODERN = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL:@SECLEVEL=0"
+_ANY = "ALL:eNULL:!aNULL:@SECLEVEL=0"
+_HTTP_1, _HTTP_2 = "http/1.1", "h2"
+
+
+# What Python puts around OpenSSL's words, and what TLS puts before an alert.
+_FRAME = re.compile(r"^\[[^\]]*\] ?| ?\(_?ssl\.c:\d+\)")
+_PREFIX = re.compile(r"^(?:sslv3|tlsv1|tlsv13) (?=alert )")
+_WANTED = ("certificate required", "alert handshake failure", "alert bad certificate", "access denied")
+
+
+class HttpVersionError(NetworkError):
+    """The server speaks no HTTP/1.1, so its documents are not read; devices may well do it."""
 
 
 class TlsSocket(Bounded, ssl.SSLSocket):
@@ -30,8 +44,8 @@ class Served(NamedTuple):
     """What a server shows in a TLS handshake.
 
     ``chain`` are its certificates in the order they are sent, ``sent`` how many there were. ``modern`` says whether
-    it spoke TLS 1.2 or newer with forward secrecy, ``problem`` why the handshake was not completed although the
-    certificates were seen: a server that insists on a client certificate ends it so.
+    it spoke TLS 1.2 or newer with a suite that devices offer, ``problem`` why the handshake was not completed although
+    the certificates were seen: a server that insists on a client certificate ends it so.
     """
 
     location: Location
@@ -51,43 +65,49 @@ class Served(NamedTuple):
 def shake_hands(location: Location, route: Route) -> Served:
     """What the server shows; nothing is sent to it beyond the handshake. Raises ``NetworkError``."""
     deadline = Deadline(route.connect_timeout)
-    connection, served = open_tls(location, route, deadline)
+    connection, served = open_tls(location, route, deadline, protocols=(_HTTP_2, _HTTP_1))
     connection.close()
     return served
 
 
-def open_tls(location: Location, route: Route, deadline: Deadline) -> tuple[TlsSocket, Served]:
-    """A TLS connection, and what the server showed; nothing was judged yet. Raises ``NetworkError``."""
+def open_tls(
+    location: Location, route: Route, deadline: Deadline, *, protocols: Sequence[str] = (_HTTP_1,)
+) -> tuple[TlsSocket, Served]:
+    """A TLS connection for one of these ``protocols`` (RFC 7301), and what the server showed; nothing was judged yet.
+
+    Raises ``NetworkError``.
+    """
     try:
-        return _open(location, route, deadline, modern=True)
+        return _open(location, route, deadline, _context(protocols, modern=True), modern=True)
     except ssl.SSLError as first:
         # What the server would speak to older clients tells what is wrong with it.
         try:
-            return _open(location, route, deadline, modern=False)
+            return _open(location, route, deadline, _context(protocols, modern=False), modern=False)
         except ssl.SSLError:
             raise _no_tls(location, first) from None
 
 
-def _open(location: Location, route: Route, deadline: Deadline, *, modern: bool) -> tuple[TlsSocket, Served]:
+def _open(
+    location: Location, route: Route, deadline: Deadline, context: ssl.SSLContext, *, modern: bool
+) -> tuple[TlsSocket, Served]:
     """As ``open_tls`` does it, except that it raises ``ssl.SSLError`` where nothing can be agreed on."""
     connection, _ = connect(location, route, deadline)
     try:
-        tls = _context(modern=modern).wrap_socket(
-            connection, server_hostname=location.host.removesuffix("."), do_handshake_on_connect=False
-        )
+        tls = context.wrap_socket(connection, server_hostname=location.host, do_handshake_on_connect=False)
     except BaseException:
         connection.close()
         raise
     assert isinstance(tls, TlsSocket)  # noqa: S101 - the context was told so
     tls.deadline = deadline
     try:
-        return tls, _shaken(tls, location, modern=modern)
+        with deadline.guard(tls):
+            return tls, _shaken(tls, location, modern=modern)
     except BaseException as error:
         tls.close()
+        if isinstance(error, TimeoutError) or (isinstance(error, OSError) and deadline.is_over):
+            raise too_slow(location, deadline) from None
         if isinstance(error, ssl.SSLError):
             raise
-        if isinstance(error, TimeoutError):
-            raise too_slow(location, deadline) from None
         if isinstance(error, OSError):
             message = f"breaks the connection off: {error.strerror or error}"
             raise NetworkError(message, where=location.place, hint="does it speak TLS on this port?") from None
@@ -101,9 +121,9 @@ def _shaken(tls: TlsSocket, location: Location, *, modern: bool) -> Served:
         tls.do_handshake()
     except ssl.SSLError as error:
         # With TLS 1.2 a server that wants a client certificate says so after it has shown its own.
-        if not _chain(tls):
+        if not _chain(tls) or tls.deadline.is_over:
             raise
-        problem = _reason(error)
+        problem = reason_of(error)
     ders = _chain(tls)
     if not ders:
         raise NetworkError("shows no certificate", where=location.place, hint="check the server's configuration")
@@ -118,14 +138,14 @@ def _shaken(tls: TlsSocket, location: Location, *, modern: bool) -> Served:
     return Served(location, tls.version() or "", cipher[0] if cipher else "", chain, len(ders), modern, problem)
 
 
-def _context(*, modern: bool) -> ssl.SSLContext:
+def _context(protocols: Sequence[str], *, modern: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # Whom to trust is judged afterwards, with the profile's certificates and all problems at once.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2 if modern else ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers(_MODERN if modern else _ANY)
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(list(protocols))
     context.sslsocket_class = TlsSocket
     return context
 
@@ -141,15 +161,25 @@ def _chain(tls: TlsSocket) -> list[bytes]:
     return []
 
 
-def _reason(error: ssl.SSLError) -> str:
-    """What OpenSSL calls it, as words."""
-    return (error.reason or str(error)).lower().replace("_", " ")
+def reason_of(error: OSError) -> str:
+    """What OpenSSL calls it, as words; what the system does otherwise."""
+    if not isinstance(error, ssl.SSLError):
+        return str(error.strerror or error)
+    words = (error.reason or _FRAME.sub("", str(error.strerror or error))).lower().replace("_", " ")
+    return _PREFIX.sub("", words).strip()
+
+
+def wants_client_certificate(error: OSError) -> bool:
+    """Whether a server ended the connection because nobody proved who they are (RFC 8446 section 6.2)."""
+    return isinstance(error, ssl.SSLError) and any(each in reason_of(error) for each in _WANTED)
 
 
 def _no_tls(location: Location, error: ssl.SSLError) -> NetworkError:
-    reason = _reason(error)
+    reason = reason_of(error)
     if reason in {"wrong version number", "packet length too long", "http request", "record layer failure"}:
         message, hint = "does not speak TLS on this port", "check the port"
+    elif "no application protocol" in reason:
+        return HttpVersionError("speaks HTTP/2 alone, which is not read here", where=location.place)
     elif reason in {"unexpected eof while reading", "eof occurred in violation of protocol"}:
         message, hint = "ends the connection during the TLS handshake", "check the server's configuration"
     else:

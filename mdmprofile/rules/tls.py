@@ -27,6 +27,8 @@ _SINCE = datetime(2019, 7, 1, tzinfo=UTC)
 _LONGEST_PUBLIC = timedelta(days=398)
 _PUBLIC_SINCE = datetime(2020, 9, 1, tzinfo=UTC)
 _SHOWN = 5
+_LONGEST_NAME = 100
+_CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
 def judge_server_certificate(
@@ -37,9 +39,9 @@ def judge_server_certificate(
     With ``host`` that name or IP address must be among its names; a ``public`` CA's may be valid for a shorter time.
     """
     name = certificate.name
-    kind, bits = certificate.key_strength
-    if bits < SMALLEST.get(kind, 0):
-        yield finding("tls.weak-key", f"{name} has an {kind} key of {bits} bits", where=where)
+    problem = key_problem(certificate)
+    if problem:
+        yield finding("tls.weak-key", f"{name} {problem}", where=where)
     if certificate.weak_signature:
         yield finding("tls.weak-signature", f"{name} is signed with SHA-1 or an older digest", where=where)
     if host and not names_host(certificate, host):
@@ -57,6 +59,18 @@ def judge_server_certificate(
         of_whom = ", and Apple allows a public CA's " if limited else ", and devices allow "
         message = f"{name} is valid for {days.days} days{of_whom}{longest.days}"
         yield finding("tls.validity", message, where=where)
+
+
+def key_problem(certificate: Certificate) -> str:
+    """What is wrong with a key in a chain that devices follow; empty when nothing is."""
+    kind, bits = certificate.key_strength
+    if not kind:
+        return "has a key that is neither RSA nor EC"
+    if bits < SMALLEST[kind]:
+        return f"has an {kind} key of {bits} bits"
+    if kind == "EC" and certificate.curve not in _CURVES:
+        return f"has an EC key on the curve {certificate.curve}, which is not one of P-256, P-384 and P-521"
+    return ""
 
 
 def may_serve(certificate: Certificate) -> bool:
@@ -77,8 +91,13 @@ def names_host(certificate: Certificate, host: str) -> bool:
         )
 
 
+def alternative_names(certificate: Certificate) -> tuple[list[str], list[object]]:
+    """The DNS names and the IP addresses of subjectAltName."""
+    return _dns_names(certificate), _addresses(certificate)
+
+
 def _names(certificate: Certificate) -> str:
-    known = [*_dns_names(certificate), *map(str, _addresses(certificate))]
+    known = [each[:_LONGEST_NAME] for each in (*_dns_names(certificate), *map(str, _addresses(certificate)))]
     if not known:
         return "it has no name in its subjectAltName"
     return f"it is for {', '.join(known[:_SHOWN])}{' and others' if known[_SHOWN:] else ''}"
