@@ -19,6 +19,7 @@ _PUBLIC = {
     "Identity": "certificates",
     "MdmprofileError": "errors",
     "Profile": "profile",
+    "Route": "probe.network",
     "Severity": "findings",
     "TrustChain": "chain",
     "arrange": "chain",
@@ -26,11 +27,16 @@ _PUBLIC = {
     "compare": "replacement",
     "decrypt_profile": "cms.encrypt",
     "encrypt_profile": "cms.encrypt",
+    "enrolled_by_profile": "doctor.enrolled",
     "inspect": "inspection",
+    "judge_targets": "survey",
     "lint": "rules.lint",
     "load_certificates": "containers",
     "load_config": "config",
+    "make_schedule": "schedule",
     "open_profile": "reader",
+    "read_targets": "targets",
+    "rehearse": "doctor.rehearse",
     "sign": "cms.sign",
     "take_over": "takeover",
     "verify": "cms.verify",
@@ -45,6 +51,7 @@ __all__ = [
     "Identity",
     "MdmprofileError",
     "Profile",
+    "Route",
     "Severity",
     "TrustChain",
     "__version__",
@@ -53,11 +60,16 @@ __all__ = [
     "compare",
     "decrypt_profile",
     "encrypt_profile",
+    "enrolled_by_profile",
     "inspect",
+    "judge_targets",
     "lint",
     "load_certificates",
     "load_config",
+    "make_schedule",
     "open_profile",
+    "read_targets",
+    "rehearse",
     "sign",
     "take_over",
     "verify",
@@ -72,14 +84,20 @@ if TYPE_CHECKING:
     from mdmprofile.cms.verify import verify
     from mdmprofile.config import EnrollmentConfig, load_config
     from mdmprofile.containers import load_certificates
+    from mdmprofile.doctor.enrolled import enrolled_by_profile
+    from mdmprofile.doctor.rehearse import rehearse
     from mdmprofile.errors import MdmprofileError
     from mdmprofile.findings import Finding, Severity
     from mdmprofile.inspection import inspect
+    from mdmprofile.probe.network import Route
     from mdmprofile.profile import Profile
     from mdmprofile.reader import open_profile
     from mdmprofile.replacement import compare
     from mdmprofile.rules.lint import lint
+    from mdmprofile.schedule import make_schedule
+    from mdmprofile.survey import judge_targets
     from mdmprofile.takeover import take_over
+    from mdmprofile.targets import read_targets
 
 if not TYPE_CHECKING:  # a type checker would take every misspelt name for one that exists
 

@@ -49,7 +49,7 @@ class Survey(NamedTuple):
     by_file: tuple[FileReport, ...]
 
 
-def survey(
+def judge_targets(
     targets: Iterable[Target],
     *,
     now: datetime,

@@ -29,7 +29,7 @@ from mdmprofile.cms.sign import sign
 from mdmprofile.folders import Choice, walk
 from mdmprofile.moments import stamp
 from mdmprofile.propertylist import write_plist
-from mdmprofile.survey import survey
+from mdmprofile.survey import judge_targets
 from mdmprofile.targets import read_targets
 from pki import DAY, NOW, name, root_ca
 
@@ -321,7 +321,7 @@ class TestMemory:
         write_leaves(tmp_path, 700)
         shared._parsed.cache_clear()
         before = sum(isinstance(each, Certificate) for each in gc.get_objects())
-        result = survey(read_targets([str(tmp_path)], now=NOW), now=NOW)
+        result = judge_targets(read_targets([str(tmp_path)], now=NOW), now=NOW)
         gc.collect()
         after = sum(isinstance(each, Certificate) for each in gc.get_objects())
         assert len(result.watched) == 700

@@ -22,7 +22,7 @@ from mdmprofile.probe.locations import is_url
 from mdmprofile.probe.network import Route
 from mdmprofile.reports.model import View
 from mdmprofile.secret import SecretSource
-from mdmprofile.survey import Asked, survey
+from mdmprofile.survey import Asked, judge_targets
 from mdmprofile.targets import Begin, Keys, Target, read_targets
 
 
@@ -113,7 +113,7 @@ def command(
             progress=progress.tell,
             begin=_servers(targets, route, now, keys, trusted),
         )
-        found = survey(read, now=now, asked=Asked(replace_on, margin, warn, critical), anchors=trusted)
+        found = judge_targets(read, now=now, asked=Asked(replace_on, margin, warn, critical), anchors=trusted)
     return session.finish(View(now, **found._asdict()), output=output)
 
 

@@ -54,7 +54,7 @@ from mdmprofile.reports.model import View
 from mdmprofile.reports.plain import render as render_plain
 from mdmprofile.rules.lint import lint
 from mdmprofile.schedule import make_schedule
-from mdmprofile.survey import Asked, survey
+from mdmprofile.survey import Asked, judge_targets
 from mdmprofile.takeover import take_over
 from pki import DAY, NOW, ec_key, issue, root_ca
 
@@ -158,7 +158,7 @@ def _only_ours(read: Callable[[], object]) -> None:
 def use_check(data: bytes) -> None:
     """A file as ``check`` and ``plan`` read it, in every format."""
     target = read_contents(data, source="x", keys=Keys(PASSWORD, _IDENTITY))._replace(name="x")
-    found = survey([target], now=NOW, asked=Asked(replace_on=NOW + 400 * DAY))
+    found = judge_targets([target], now=NOW, asked=Asked(replace_on=NOW + 400 * DAY))
     view = View(NOW, **found._asdict())
     for each in FORMATS:
         importlib.import_module(f"mdmprofile.reports.{each}").render(view)
