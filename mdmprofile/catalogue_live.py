@@ -35,7 +35,7 @@ LIVE_RULES: dict[str, Rule] = {
     "tls.hostname": Rule(
         "error",
         "A server certificate has no DNS name in its subjectAltName, or not the server's.",
-        "have it reissued with the server's DNS name in subjectAltName",
+        "have it reissued with the server's DNS name in subjectAltName, or let the server show another for this name",
         _TLS,
     ),
     "tls.expired": Rule(
@@ -95,7 +95,7 @@ LIVE_RULES: dict[str, Rule] = {
     "scep.fingerprint": Rule(
         "error",
         "CAFingerprint is not that of the SCEP server's CA certificate.",
-        "build the profile again with the CA certificate that the server answers with",
+        "find out which CA is the right one: a renewed one needs a new profile, any other is not your SCEP server",
         _SCEP,
     ),
     "scep.content-type": Rule(

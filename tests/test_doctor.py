@@ -372,6 +372,26 @@ class TestMdmServer:
         assert "does not answer within 1 second" in message(outcome, "tls.unreachable")
         assert outcome.code == 2
 
+    def test_server_that_hangs_is_waited_for_once(
+        self, tmp_path: Path, pkcs12_site: LiveSite, mdmprofile: Command
+    ) -> None:
+        """One cause is one error, and what lies behind it was not tried."""
+        connections = 0
+
+        def talk(connection: socket.socket) -> None:
+            nonlocal connections
+            connections += 1
+            connection.recv(4000)
+            time.sleep(30)
+
+        with Spoken(talk, None, tmp_path) as port:
+            move(pkcs12_site, port, tmp_path / "hanging.mobileconfig", mdmprofile)
+            route = ("--resolve", f"{HOST}:{port}:{LOOPBACK}", "--connect-timeout", "1", "--format", "json")
+            outcome = mdmprofile("doctor", pkcs12_site.site.config, *route)
+        assert connections == 1
+        assert [each["rule"] for each in outcome.json["findings"] if each["severity"] == "error"] == ["tls.unreachable"]
+        assert set(outcomes(outcome).values()) == {"failed", "not tried"}
+
     @pytest.mark.parametrize(("address", "told"), [(LOOPBACK, "refuses connections"), (None, "cannot be resolved")])
     def test_server_that_is_not_there_is_a_finding(
         self, pkcs12_site: LiveSite, target: Path, mdmprofile: Command, address: str | None, told: str
@@ -834,6 +854,29 @@ class TestService:
         assert serious(outcome)["service.inconsistent"] == "error"
         assert "lacks Test Root" in message(outcome, "service.inconsistent")
 
+    @pytest.mark.parametrize(
+        ("body", "rules"),
+        [
+            ("types { } default_type application/x-apple-aspen-config; alias OUT/enroll.mobileconfig;", {}),
+            ("types { } default_type text/plain; alias OUT/enroll.mobileconfig;", {"service.content-type": "warning"}),
+            ("return 403;", {"service.inconsistent": "error"}),
+            ("default_type application/x-apple-aspen-config; return 200 'hello';", {"service.inconsistent": "error"}),
+        ],
+    )
+    def test_enrollment_profile_is_asked_for_on_demand_alone(
+        self, pkcs12_site: LiveSite, mdmprofile: Command, body: str, rules: dict[str, str]
+    ) -> None:
+        """A web server that may not read the file shows only then."""
+        location = f"\nlocation = /enroll {{ {body.replace('OUT', str(pkcs12_site.out))} }}"
+        with pkcs12_site.serve(pkcs12_site.locations() + location):
+            route = (*pkcs12_site.route, "--format", "json")
+            plain = mdmprofile("doctor", pkcs12_site.site.config, *route)
+            asked = mdmprofile("doctor", pkcs12_site.site.config, "--fetch-enrollment", *route)
+        assert serious(plain) == {}
+        assert outcomes(plain)["enrollment profile"] == "not tried"
+        assert serious(asked) == rules
+        assert "enrollment profile" not in outcomes(asked)
+
     def test_url_on_another_host_is_reported_and_not_fetched(
         self, pkcs12_site: LiveSite, mdmprofile: Command, tmp_path: Path
     ) -> None:
@@ -881,6 +924,12 @@ class TestCommand:
         assert outcome.code == 3
         assert told in outcome.err
         assert outcome.err.count("\n") == 1
+
+    def test_server_is_no_file(self, mdmprofile: Command) -> None:
+        """A URL in the profile's place is a mistake that has an answer."""
+        outcome = mdmprofile("doctor", "https://mdm.example.com")
+        assert outcome.code == 3
+        assert "needs a profile" in outcome.err
 
     def test_trust_profile_has_nothing_to_rehearse(self, pkcs12_site: LiveSite, mdmprofile: Command) -> None:
         """It says what to give instead."""

@@ -19,6 +19,7 @@ from mdmprofile.doctor.rehearse import Rehearsal, rehearse
 from mdmprofile.errors import InputError, MdmprofileError
 from mdmprofile.inputs import MAX_PROFILE, place_of, read_file
 from mdmprofile.plan import Thresholds
+from mdmprofile.probe.locations import is_url
 from mdmprofile.reports.model import FileReport, View, certificate_dict
 from mdmprofile.reports.rehearsal import sections, step_dict
 
@@ -26,6 +27,11 @@ from mdmprofile.reports.rehearsal import sections, step_dict
 @click.command("doctor")
 @click.argument("file", required=False, type=FILE, metavar="[FILE|enroll.toml]")
 @ROUTE_OPTIONS
+@click.option(
+    "--fetch-enrollment",
+    is_flag=True,
+    help="Ask for the enrollment profile too, which may spend a one-time challenge.",
+)
 @click.option(
     "--var", "variables", metavar="NAME=VALUE", multiple=True, help="Template variable of the config; repeatable."
 )
@@ -38,6 +44,7 @@ from mdmprofile.reports.rehearsal import sections, step_dict
 def command(
     session: Session,
     file: Path | None,
+    fetch_enrollment: bool,
     variables: tuple[str, ...],
     output: Path | None,
     warn: timedelta | None,
@@ -60,6 +67,9 @@ def command(
     """
     now = at or right_now()
     path = file or DEFAULT_CONFIG
+    if is_url(str(path)) or str(path).startswith(("https:/", "http:/")):
+        hint = "name the profile or config that leads there; mdmprofile check looks at servers"
+        raise InputError("is a server, and a rehearsal needs a profile", where=str(path), hint=hint)
     if file is None and not DEFAULT_CONFIG.exists():
         raise InputError("no such file", where=str(path), hint="run mdmprofile init, or name a profile or config")
     route = route_from(flags)
@@ -82,7 +92,9 @@ def command(
     thresholds = base._replace(warn=base.warn if warn is None else warn)
     thresholds = thresholds._replace(critical=base.critical if critical is None else critical)
     with Progress(shown=not session.quiet, colour=session.colour, doing="rehearsing", unit="parts") as bar:
-        rehearsal = rehearse(enrolled, route, at=now, thresholds=thresholds, progress=bar.tell)
+        rehearsal = rehearse(
+            enrolled, route, at=now, thresholds=thresholds, progress=bar.tell, fetch_enrollment=fetch_enrollment
+        )
     return session.finish(_view(rehearsal, enrolled.title, source, now, errors), output=output)
 
 

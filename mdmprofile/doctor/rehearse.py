@@ -46,12 +46,13 @@ def rehearse(
     at: datetime,
     thresholds: Thresholds | None = None,
     progress: Callable[[int, int], None] | None = None,
+    fetch_enrollment: bool = False,
 ) -> Rehearsal:
     """Do what a device with this profile would do, short of changing anything on a server.
 
     Nothing is ordered, signed or checked in. ``at`` is aware UTC. ``progress`` is told how many of how many servers'
-    parts are done. Servers that do not answer are findings; raises
-    ``CertificateError`` when the profile has more CAs than are judged.
+    parts are done. ``fetch_enrollment`` asks for the enrollment profile too, which may spend a one-time challenge.
+    Servers that do not answer are findings; raises ``CertificateError`` when the profile has more CAs than are judged.
     """
     require_affordable(enrolled.trust)
     visitor = Visitor(enrolled.trust, route, at=at)
@@ -66,7 +67,7 @@ def rehearse(
         jobs.append(lambda: _scep(visitor, enrolled, seen))
     if enrolled.acme_url is not None:
         jobs.append(lambda: _acme(visitor, enrolled.acme_url or ""))
-    jobs.append(lambda: _service(visitor, enrolled))
+    jobs.append(lambda: _service(visitor, enrolled, fetch_enrollment=fetch_enrollment))
     for done, found in enumerate(at_once(lambda job: list(job()), jobs), 1):
         steps += found
         if progress is not None:
@@ -127,12 +128,12 @@ def _acme(visitor: Visitor, url: str) -> Iterable[Step]:
         return [_no_url("ACME directory", "acme.unreachable", error)]
 
 
-def _service(visitor: Visitor, enrolled: Enrolled) -> Iterable[Step]:
+def _service(visitor: Visitor, enrolled: Enrolled, *, fetch_enrollment: bool) -> Iterable[Step]:
     try:
         location = locate(enrolled.server_url)
     except NetworkError:
         return []
-    return visit_service(visitor, enrolled, location) if location.is_secure else []
+    return visit_service(visitor, enrolled, location, fetch_enrollment=fetch_enrollment) if location.is_secure else []
 
 
 def _no_url(name: str, rule: str, error: NetworkError) -> Step:

@@ -36,8 +36,13 @@ _JSON, _PROFILE = "application/json", "application/x-apple-aspen-config"
 _NAME = "MDMServiceConfig"
 
 
-def visit_service(visitor: Visitor, enrolled: Enrolled, server: Location) -> list[Step]:
-    """MDMServiceConfig on the MDM server, and behind it the trust profile and the anchors."""
+def visit_service(
+    visitor: Visitor, enrolled: Enrolled, server: Location, *, fetch_enrollment: bool = False
+) -> list[Step]:
+    """MDMServiceConfig on the MDM server, and behind it the trust profile and the anchors.
+
+    The enrollment profile is asked for only on demand: that may spend a one-time challenge.
+    """
     location = server.at(SERVICE_PATH)
     expected = enrolled.published.urls if enrolled.published else None
     visit = visitor.get(_NAME, location, rule="service.inconsistent", optional=not expected)
@@ -59,7 +64,7 @@ def visit_service(visitor: Visitor, enrolled: Enrolled, server: Location) -> lis
     first = Step(_NAME, location.place, tuple(found))
     # Where the server's own list cannot be had, the config still says what must be there.
     named = {**(expected or {}), **urls}
-    found_there = _documents(visitor, enrolled, server, named, expected or {})
+    found_there = _documents(visitor, enrolled, server, named, expected or {}, fetch_enrollment)
     servers = enrolled.published.servers if enrolled.published else ()
     return [first, *found_there, *([_discovery(visitor, server, servers)] if servers else [])]
 
@@ -120,7 +125,12 @@ def _judge_urls(
 
 
 def _documents(
-    visitor: Visitor, enrolled: Enrolled, server: Location, urls: Mapping[str, str], expected: Mapping[str, str]
+    visitor: Visitor,
+    enrolled: Enrolled,
+    server: Location,
+    urls: Mapping[str, str],
+    expected: Mapping[str, str],
+    fetch_enrollment: bool,
 ) -> Iterable[Step]:
     """The documents behind the URLs.
 
@@ -140,12 +150,33 @@ def _documents(
         if location.host != server.host and urls[name] != expected.get(name):
             message = f"{name} is on {location.host}, another host than the MDM server, and was not fetched"
             yield Step(name, location.place, (finding("service.elsewhere", message, where=location.place),))
+        elif name == ENROLLMENT and fetch_enrollment:
+            yield _enrollment(visitor, location)
         elif name == ENROLLMENT:
             # Asking for a profile may spend a one-time challenge, so its server alone is looked at.
             yield Step(name, location.place, visitor.handshake(name, location).findings)
-            yield untried_step("enrollment profile", "asking for it may spend a one-time challenge", location)
+            why = "asking for it may spend a one-time challenge; --fetch-enrollment does"
+            yield untried_step("enrollment profile", why, location)
         else:
             yield _document(visitor, enrolled, name, location)
+
+
+def _enrollment(visitor: Visitor, location: Location) -> Step:
+    """The enrollment profile as a device gets it, as far as GET shows; automated enrollment sends a POST."""
+    visit = visitor.get(ENROLLMENT, location, rule="service.inconsistent")
+    if visit.answer is None:
+        return Step(ENROLLMENT, location.place, visit.findings)
+    problem = status_problem(visit.answer)
+    found: list[Finding] = [] if problem else list(content_type(visit.answer, _PROFILE))
+    try:
+        opened = None if problem else open_profile(visit.answer.body, source=location.place)
+    except MdmprofileError as error:
+        opened, problem = None, flatten([error])[0].message
+    if opened is None:
+        found.append(inconsistent(f"{ENROLLMENT}: {problem}", location))
+    else:
+        found.append(passed(ENROLLMENT, f"the profile {opened.profile.identifier}", location))
+    return Step(ENROLLMENT, location.place, (*visit.findings, *found))
 
 
 def _document(visitor: Visitor, enrolled: Enrolled, name: str, location: Location) -> Step:

@@ -12,10 +12,11 @@ from mdmprofile.errors import MdmprofileError, NetworkError
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.probe.http import Answer, ClientCertificateError, fetch
 from mdmprofile.probe.locations import Location
-from mdmprofile.probe.network import Route
+from mdmprofile.probe.network import Route, UnreachableError
 from mdmprofile.probe.tls import MAX_SERVED, HttpVersionError, Served, shake_hands
 from mdmprofile.rules.served import DeviceTrust, Shown, Verdict, judge_shown
 
+_GONE = "the server could not be reached before"
 _ISSUERS = ("scep.unreachable", "acme.unreachable")
 PASSED, WARNED, FAILED, NOT_TRIED = "passed", "warned", "failed", "not tried"
 
@@ -58,6 +59,7 @@ class Visitor:
         self.trust, self.route, self.at = trust, route, at
         self._verdicts: dict[tuple[str, tuple[Certificate, ...]], Verdict] = {}
         self._told: set[Finding] = set()
+        self._dead: set[str] = set()
         self._lock = threading.Lock()
 
     @property
@@ -73,11 +75,13 @@ class Visitor:
 
     def handshake(self, name: str, location: Location, *, rule: str = "tls.unreachable") -> Visit:
         """Connect and look at the certificates; nothing is asked. What is told here is not told again by ``get``."""
+        if location.origin in self._dead:
+            return Visit((not_tried(name, _GONE, location),))
         try:
             served = shake_hands(location, self.route)
             verdict = self._judge(served)
         except MdmprofileError as error:
-            return Visit((unreachable(rule, name, error, location),))
+            return self._failed(rule, name, error, location)
         self._told.update(verdict.findings)
         return Visit((*verdict.findings, *_connected(name, served, verdict)), None, verdict, served)
 
@@ -99,6 +103,8 @@ class Visitor:
         return visit._replace(findings=tuple(found))
 
     def _get(self, name: str, location: Location, rule: str, optional: bool) -> Visit:
+        if location.origin in self._dead:
+            return Visit((not_tried(name, _GONE, location),))
         verdicts: list[Verdict] = []
 
         def vet(served: Served) -> None:
@@ -119,10 +125,19 @@ class Visitor:
         except _DistrustedError:
             return Visit((*verdicts[-1].findings, not_tried(name, "a device would not trust the server", location)))
         except MdmprofileError as error:
-            found = verdicts[-1].findings if verdicts else ()
-            return Visit((*found, unreachable(rule, name, error, location)))
+            return self._failed(rule, name, error, location, verdicts[-1].findings if verdicts else ())
         found = verdicts[-1].findings if verdicts else ()
         return Visit(found, answer, verdicts[-1] if verdicts else None, answer.served)
+
+    def _failed(
+        self, rule: str, name: str, error: MdmprofileError, location: Location, found: Sequence[Finding] = ()
+    ) -> Visit:
+        """What to say of a server that could not be read; one that cannot be reached is not waited for again."""
+        if isinstance(error, UnreachableError):
+            self._dead.add(location.origin)
+            rule = rule if rule in _ISSUERS else "tls.unreachable"
+        message = f"{name}: the server {error.message}"
+        return Visit((*found, finding(rule, message, where=error.where or location.place, hint=error.hint)))
 
     def _judge(self, served: Served) -> Verdict:
         origin = served.location.origin
@@ -158,11 +173,6 @@ def absent(name: str, why: str, location: Location) -> Finding:
 def untried_step(name: str, why: str, location: Location) -> Step:
     """A step that a device would go on with and a rehearsal must not."""
     return Step(name, location.place, (not_tried(name, why, location),))
-
-
-def unreachable(rule: str, name: str, error: MdmprofileError, location: Location) -> Finding:
-    """The finding that a step failed before there was anything to judge."""
-    return finding(rule, f"{name}: the server {error.message}", where=error.where or location.place, hint=error.hint)
 
 
 def _connected(name: str, served: Served, verdict: Verdict) -> Sequence[Finding]:

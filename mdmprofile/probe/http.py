@@ -89,7 +89,7 @@ def _ask(location: Location, route: Route, limit: int, vet: Vet | None) -> tuple
             return _exchange(client, target, headers, location, served, limit)
     except (http.client.HTTPException, OSError, ValueError) as error:
         if isinstance(error, TimeoutError) or deadline.is_over:
-            raise too_slow(location, deadline) from None
+            raise too_slow(location, deadline, connected=True) from None
         if isinstance(error, OSError) and wants_client_certificate(error):
             raise _unproved(location) from None
         raise NetworkError(

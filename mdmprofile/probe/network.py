@@ -21,7 +21,12 @@ CONNECT_TIMEOUT = 10.0
 ANSWER_TIMEOUT = 30.0
 # Bytes of a proxy's answer to CONNECT.
 _LONGEST_ANSWER = 64 * 1024
-_CUT = "check the address and the network, or give more time with --connect-timeout"
+_NAME = "check the name, or give its address with --resolve HOST:PORT:ADDRESS"
+_CUT = "check the address and the network"
+
+
+class UnreachableError(NetworkError):
+    """There is no connection to the server, so asking for something else there is of no use."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +135,11 @@ def connect(location: Location, route: Route, deadline: Deadline) -> tuple[Plain
     return connection, False
 
 
-def too_slow(location: Location, deadline: Deadline) -> NetworkError:
-    """The error of a server that lets the time pass."""
-    return NetworkError(f"does not answer within {deadline.seconds:g} seconds", where=location.place, hint=_CUT)
+def too_slow(location: Location, deadline: Deadline, *, connected: bool = False) -> NetworkError:
+    """The error of a server that lets the time pass, ``connected`` or not."""
+    kind, flag = (NetworkError, "--timeout") if connected else (UnreachableError, "--connect-timeout")
+    hint = f"check the address and the network, or give more time with {flag}"
+    return kind(f"does not answer within {deadline.seconds:g} seconds", where=location.place, hint=hint)
 
 
 def proxy_headers(location: Location, route: Route) -> dict[str, str]:
@@ -221,22 +228,23 @@ def _tunnel(connection: PlainSocket, location: Location, route: Route, headers: 
     # Byte by byte: what follows the answer is the server's, and must stay in the socket.
     while not answer.endswith(b"\r\n\r\n"):
         if len(answer) > _LONGEST_ANSWER or not connection.recv_into(buffer):
-            raise NetworkError("is not reached: the proxy does not answer as one", where=location.place, hint=_CUT)
+            raise UnreachableError("is not reached: the proxy does not answer as one", where=location.place, hint=_CUT)
         answer += buffer
     status = bytes(answer).split(b"\r\n", 1)[0].split(b" ", 2)
     if len(status) < 2 or not status[0].startswith(b"HTTP/1.") or status[1][:1] != b"2":  # noqa: PLR2004 - version and code
         told = printable(b" ".join(status[1:]).decode("ascii", "replace"))[:100]
-        raise NetworkError(f"is not reached: the proxy answers {told}", where=location.place, hint="check the proxy")
+        message = f"is not reached: the proxy answers {told}"
+        raise UnreachableError(message, where=location.place, hint="check the proxy")
 
 
 def _refused(location: Location, error: OSError, *, proxy: str) -> NetworkError:
     """Why there is no connection; with a proxy it is that one's fault, because the server was not met yet."""
     who = f"is not reached: the proxy {proxy} " if proxy else ""
     if isinstance(error, socket.gaierror):
-        message, hint = f"{who}cannot be resolved: no address is known for it", "check the name"
+        message, hint = f"{who}cannot be resolved: no address is known for it", _NAME
     elif isinstance(error, ConnectionRefusedError):
         port = "" if proxy else f" on port {location.port}"
         message, hint = f"{who}refuses connections{port}", f"is the {'proxy' if proxy else 'server'} running?"
     else:
         message, hint = f"{who}cannot be reached: {error.strerror or error}", _CUT
-    return NetworkError(message, where=location.place, hint=hint)
+    return UnreachableError(message, where=location.place, hint=hint)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from mdmprofile.certificates import Certificate
 from mdmprofile.errors import CertificateError, NetworkError
 from mdmprofile.probe.locations import Location
-from mdmprofile.probe.network import Bounded, Deadline, Route, connect, too_slow
+from mdmprofile.probe.network import Bounded, Deadline, Route, UnreachableError, connect, too_slow
 
 # Who sends more of them wants us to verify signatures.
 MAX_SERVED = 20
@@ -110,7 +110,7 @@ def _open(
             raise
         if isinstance(error, OSError):
             message = f"breaks the connection off: {error.strerror or error}"
-            raise NetworkError(message, where=location.place, hint="does it speak TLS on this port?") from None
+            raise UnreachableError(message, where=location.place, hint="does it speak TLS on this port?") from None
         raise
 
 
@@ -183,6 +183,6 @@ def _no_tls(location: Location, error: ssl.SSLError) -> NetworkError:
     elif reason in {"unexpected eof while reading", "eof occurred in violation of protocol"}:
         message, hint = "ends the connection during the TLS handshake", "check the server's configuration"
     else:
-        message = f"the TLS handshake fails: {reason}"
+        message = f"fails in the TLS handshake: {reason}"
         hint = "check the server's certificate, key and TLS settings"
-    return NetworkError(message, where=location.place, hint=hint)
+    return UnreachableError(message, where=location.place, hint=hint)

@@ -209,8 +209,8 @@ def _left_out(path: Sequence[Certificate], shown: Shown) -> Iterable[Finding]:
     if missing:
         yield finding(
             "tls.incomplete-chain",
-            f"the server does not send {', '.join(missing)}; the profile carries what it leaves out, "
-            "so enrolled devices connect and everybody else does not",
+            f"the server does not send {', '.join(missing)}; the profile carries what it leaves out, so devices that "
+            "have it connect, and those that have not yet, as in automated enrollment, do not",
             where=shown.where,
             severity=Severity.WARNING,
         )
