@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 from mdmprofile.config import EnrollmentConfig, load_config
 from mdmprofile.config_identity import Pkcs12Settings
 from mdmprofile.contents import Target
-from mdmprofile.errors import collect
+from mdmprofile.errors import InputError, collect
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.inventory import thresholds_of, watched_by_config
 from mdmprofile.materials import Materials, load_materials
+from mdmprofile.secret import SecretSource
 from mdmprofile.templating import Variables
 
 _JUDGED = (
@@ -32,6 +34,8 @@ def read_config(path: Path, *, now: datetime, commands: bool = True, variables: 
     Raises ``MdmprofileError`` when the config itself cannot be read; what it names and is absent is in ``errors``.
     """
     config = load_config(path, variables=variables, lenient=True)
+    if not commands:
+        _refuse_special_files(config)
     materials = load_materials(config, private=False, commands=commands)
     return Target(
         watched_by_config(config, materials, now=now),
@@ -41,6 +45,30 @@ def read_config(path: Path, *, now: datetime, commands: bool = True, variables: 
         validity=None if isinstance(config.identity, Pkcs12Settings) else config.identity.validity,
         errors=(collect(materials.errors),) if materials.errors else (),
     )
+
+
+def _refuse_special_files(config: EnrollmentConfig) -> None:
+    """Raise an error for every pipe or device that the config names as a file.
+
+    Opening a pipe waits until somebody writes to it, and whoever put a config into a directory must not have us wait.
+    """
+    special = [each for each in _paths(config) if os.path.exists(each) and not os.path.isfile(each)]  # noqa: PTH110, PTH113
+    named = dict.fromkeys(each for each in special if not os.path.isdir(each))  # noqa: PTH112 - these never raise
+    if named:
+        hint = "name the config itself"
+        message = "is a pipe or a device, which is not read for a config that was only found in a directory"
+        raise collect(InputError(message, where=str(each), hint=hint) for each in named)
+
+
+def _paths(value: object) -> Iterator[Path]:
+    """Every path in the settings, those of secrets too."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, SecretSource):
+        yield from _paths(value.place)
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _paths(each)
 
 
 def _unknown_signer(config: EnrollmentConfig, materials: Materials) -> Iterable[Finding]:

@@ -71,10 +71,16 @@ def evident_role(certificate: Certificate) -> str:
 
 
 def without_repeats(found: Sequence[Watched]) -> tuple[Watched, ...]:
-    """One row for a certificate in a role, however often it is named."""
+    """One row for a certificate in a role, however often it is named.
+
+    Where it is baked in in one place and renewed in another, it is baked in: the profile does not survive its end.
+    """
     seen: dict[tuple[str, object], Watched] = {}
     for each in found:
-        seen.setdefault((each.role, each.certificate or each.where), each)
+        key = (each.role, each.certificate or each.where)
+        known = seen.setdefault(key, each)
+        if each.baked_in and not known.baked_in:
+            seen[key] = each
     return tuple(seen.values())
 
 

@@ -14,6 +14,8 @@ from mdmprofile.errors import OutputError, collect
 
 STDOUT = Path("-")
 ADVICE = "check its permissions and the space left, or write elsewhere"
+# Behind these names is what a shell opened, perhaps to append to it.
+_STREAMS, _OPEN_FILES = ("/dev/stdout", "/dev/stderr"), ("/dev/fd", "/proc/self/fd")
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would turn line feeds into CRLF
 
 
@@ -122,7 +124,9 @@ def _write_beside(file: Pending) -> tuple[Path, Path]:
 
 
 def _is_special(path: Path) -> bool:
-    """Whether the path is a device or pipe, which must be written to and never replaced."""
+    """Whether the path is a device, a pipe or an open file, which must be written to and never replaced."""
+    if str(path) in _STREAMS or str(path.parent) in _OPEN_FILES:
+        return True
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -131,7 +135,8 @@ def _is_special(path: Path) -> bool:
 
 
 def _write_through(file: Pending) -> None:
-    with _explained(file.path), file.path.open("wb", buffering=0) as stream:
+    # A redirected standard output is a plain file, whose earlier lines stay.
+    with _explained(file.path), file.path.open("ab", buffering=0) as stream:
         stream.write(file.data)
 
 

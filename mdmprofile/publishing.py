@@ -18,6 +18,9 @@ PROFILE = "application/x-apple-aspen-config"
 SERVICE = "application/json; charset=UTF8"
 DISCOVERY = "application/json"
 
+# Where the printed configuration of a web server keeps what it answers a POST with.
+RESERVED = "/.mdmprofile/"
+
 # The names in the output directory.
 FILES = {
     "enrollment": "enroll.mobileconfig",
@@ -172,6 +175,10 @@ def _collisions(found: Iterable[Document], answered: Iterable[Place]) -> Iterato
     hint = "give each a path of its own"
     taken: dict[str, Place] = {}
     for place in (each.place for each in found):
+        if place.path.startswith(RESERVED):
+            yield ConfigError(
+                f"is published below {RESERVED}, which the web server's configuration needs", where=place.key, hint=hint
+            )
         other = taken.setdefault(place.path, place)
         if other is not place:
             message = f"is published at the path {place.path!r}, as {place.key} is"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import plistlib
 import re
 import struct
 import zlib
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
+import profiles
 from browser import Browser, started
 from conftest import Command
 from mdmprofile.errors import InputError, Problems
@@ -619,3 +621,15 @@ def test_page_of_a_config_goes_to_standard_output(site: Site, mdmprofile: Comman
     assert outcome.out.endswith("</html>\n")
     assert outcome.code == 2
     assert "exit code 2." in outcome.out
+
+
+def test_name_that_begins_with_another_has_a_state_of_its_own(mdmprofile: Command, tmp_path: Path) -> None:
+    """One payload with two certificates: the one is over, and the other is not because its name is shorter."""
+    good, over = root_ca("Test"), issue("Test Old", ca=True, start=NOW - 9 * DAY, end=NOW - DAY)
+    plist = profiles.enrollment()
+    plist["PayloadContent"][0] |= {"PayloadType": "com.apple.security.pem", "PayloadContent": good.pem + over.pem}
+    file = tmp_path / "two.mobileconfig"
+    file.write_bytes(plistlib.dumps(plist))
+    page = mdmprofile("check", file, "--format", "html").out
+    states = re.findall(r'<bdi>(Test[^<]*)</bdi>.*?<td role="cell" class="state (\w+)"', page)
+    assert states == [("Test", "good"), ("Test Old", "expired")]

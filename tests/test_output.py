@@ -19,7 +19,7 @@ from conftest import Command
 from mdmprofile.errors import OutputError
 from mdmprofile.moments import stamp
 from mdmprofile.output import Pending, make_directory, refuse_existing, write_all, write_one
-from pki import NOW, Site, issue, signed_content
+from pki import NOW, Site, issue, root_ca, signed_content
 
 AT = ("--at", stamp(NOW))
 
@@ -444,3 +444,14 @@ class TestBuild:
         assert (process.returncode, printed) == (130, "")
         assert complaint.strip() == "mdmprofile: interrupted"
         assert self.untouched(out)
+
+
+def test_standard_output_by_its_name_is_appended_to(tmp_path: Path) -> None:
+    """A shell that redirects to a log must find its earlier lines, and its later ones, in that log."""
+    log = tmp_path / "log"
+    (tmp_path / "root.pem").write_bytes(root_ca().pem)
+    line = 'echo before >> log; "$0" -m mdmprofile check root.pem -o /dev/stdout >> log; echo after >> log'
+    subprocess.run(["sh", "-c", line, sys.executable], cwd=tmp_path, check=True)
+    text = log.read_text().splitlines()
+    assert (text[0], text[-1]) == ("before", "after")
+    assert any("Test Root" in each for each in text)

@@ -465,3 +465,11 @@ def test_ipv6_hosts_have_their_brackets(server: WebServer, tmp_path: Path, mdmpr
         tmp_path / "six", config=CONFIG.replace("https://mdm.example.com/mdm", "https://[2001:db8::1]:8443/mdm")
     )
     assert "[2001:db8::1]:8443" in snippet(mdmprofile, site, server)
+
+
+def test_path_that_the_snippet_needs_itself_is_refused(mdmprofile: Command, site: Site) -> None:
+    """Nginx would find two locations of one path."""
+    edited(site, enrollment_url="https://mdm.example.com/.mdmprofile/enroll.mobileconfig")
+    outcome = printed(mdmprofile, site, NGINX)
+    assert outcome.code == 3
+    assert "trust.enrollment_url" in outcome.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import plistlib
 import re
 import subprocess
@@ -965,3 +966,27 @@ class TestTargetsThatAreNone:
         out = mdmprofile("check", tmp_path / "a.pem", tmp_path / "b.pem").out
         assert "O=Only Org" in out
         assert f"sha256 {empty.sha256[:16]}" in out
+
+
+def test_config_that_was_only_found_cannot_make_the_check_wait(mdmprofile: Command, site: Site) -> None:
+    """A pipe that nobody writes to would be waited for without end."""
+    (site.folder / "push.pem").unlink()
+    os.mkfifo(site.folder / "push.pem")
+    outcome = check(mdmprofile, site.folder)
+    assert outcome.code == 3
+    assert "pipe" in outcome.err
+    assert ("root", "Test Root") in rows(outcome)
+
+
+def test_certificate_that_is_baked_in_anywhere_is_baked_in(mdmprofile: Command, site: Site) -> None:
+    """The signer's intermediate is also in the server's bundle, where it could be renewed without a new profile."""
+    middle = issue("Short", site.root, ca=True, end=NOW + 40 * DAY)
+    signer = issue("Short Signer", middle, end=NOW + 400 * DAY)
+    (site.folder / "signer.pem").write_bytes(signer.pem)
+    (site.folder / "signer.key").write_bytes(signer.key_pem())
+    (site.folder / "short.pem").write_bytes(middle.pem)
+    (site.folder / "server.pem").write_bytes(site.server.pem + site.intermediate.pem + middle.pem)
+    site.edit(lambda config: config.replace('key = "signer.key"', 'key = "signer.key"\nchain = ["short.pem"]'))
+    outcome = check(mdmprofile, site.config)
+    assert outcome.json["plan"]["limited_by"] == "intermediate Short"
+    assert [each["baked_in"] for each in outcome.json["certificates"] if each["subject"] == "CN=Short"] == [True]

@@ -75,8 +75,8 @@ class Verdict(NamedTuple):
 
 def render(view: View) -> str:
     """The view as one HTML document, without a line end behind the last line."""
-    state_of = _states(view)
-    groups = view.by_file or (FileReport("", watched=view.watched),)
+    groups = view.by_file or (FileReport("", view.findings, watched=view.watched),)
+    state_of = _states(view, groups)
     errors = flatten(view.errors)
     pieces = (
         _environment()
@@ -177,20 +177,20 @@ def _planned(plan: Plan, now: datetime) -> str:
     return f"{spoken(between)} before the latest safe date" if between else "on the latest safe date"
 
 
-def _states(view: View) -> Callable[[Watched], str]:
+def _states(view: View, groups: Iterable[FileReport]) -> Callable[[Watched], str]:
     """A function that tells the state of a certificate: what was found about it, else what the plan says."""
-    found: dict[str, list[Finding]] = {}
-    for each in view.findings:
-        if each.rule in _RULES:
-            found.setdefault(each.where, []).append(each)
+    found: dict[Watched, str] = {}
+    for report in groups:
+        for each, things in report.dated():
+            for thing in things if each.rule in _RULES else ():
+                worse = _RULES[each.rule]
+                found[thing] = min(found.get(thing, worse), worse, key=_RANKS.__getitem__)
 
     def state_of(watched: Watched) -> str:
         if watched.not_after is None:
             return "unknown"
-        # A bundle's certificates can share a place, so the message has to name this one.
-        about = [_RULES[each.rule] for each in found.get(watched.where, ()) if each.message.startswith(watched.label)]
-        if about:
-            return min(about, key=_RANKS.__getitem__)
+        if watched in found:
+            return found[watched]
         if view.plan is not None:
             return state(watched, view.plan, view.now)
         return "expired" if watched.not_after < view.now else "good"
