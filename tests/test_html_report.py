@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -257,7 +258,7 @@ class TestContent:
         """In the order of the exit codes: an error, what could not be read, a warning, nothing."""
         found = tuple(finding("expiry.soon", each, severity=Severity(each)) for each in severities.split())
         unread = [Problems([InputError("is absent", where=f"{number}.pem") for number in range(errors)])]
-        html = render(View(now=NOW, findings=found, errors=unread if errors else []))
+        html = unescape(render(View(now=NOW, findings=found, errors=unread if errors else [])))
         heading = re.search(r'<span class="sign" aria-hidden="true">(.)</span>([^<]+)</span>(.*)</h1>', html)
         assert heading is not None
         assert "{} {}: {}".format(*heading.groups()) == verdict

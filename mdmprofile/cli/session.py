@@ -50,10 +50,9 @@ class Session(NamedTuple):
         if self.report_format != "text":
             # One format a run, so one module: reports/json.py, reports/sarif.py and so on.
             render = importlib.import_module(f"mdmprofile.reports.{self.report_format}").render
-            report = render(view)
+            report = render(view).encode("utf-8", "backslashreplace")
             # Some formats have a line end of their own, such as CSV's.
-            ended = report if not report or report.endswith("\n") else f"{report}\n"
-            write_one(output or STDOUT, ended.encode("utf-8", "backslashreplace"))
+            write_one(output or STDOUT, report if not report or report.endswith(b"\n") else report + b"\n")
         elif output is not None:
             from mdmprofile.reports.plain import render as render_plain  # noqa: PLC0415
 
