@@ -15,6 +15,10 @@ from mdmprofile.succession import Succession, find_succession, stranded_signers
 OVERLAP, MOVE = "overlap", "move"
 _RENEWED, _RETIRE, _AGAIN = "renewed", "retire ", "identity "
 _RENEW_LEAF = "renew leaf "
+# The beginnings of the keys of what sends a profile: of those of one day, the first names the sending.
+_SENDINGS = (OVERLAP, _RENEWED, _RETIRE, "device ", _AGAIN, PLANNED, LATEST)
+# The old root is retired after the move, so that this is never the sending that comes first.
+_BEFORE_A_MOVE = tuple(each for each in _SENDINGS if each != _RETIRE)
 _MOST_NAMES = 3
 
 
@@ -93,7 +97,10 @@ def make_schedule(
     if move is not None:
         # The server gets another certificate then, of the next CA.
         due = [each for each in due if not each.key.startswith(_RENEW_LEAF) or _earlier(each.date, move)]
-    due = sorted(_joined(due), key=lambda step: (step.was is None, step.was or step.date))
+    due = sorted(
+        _joined(due, _SENDINGS if move is None else _BEFORE_A_MOVE),
+        key=lambda step: (step.was is None, step.was or step.date),
+    )
     return plan._replace(steps=tuple(due))
 
 
@@ -124,28 +131,30 @@ def _earlier(moment: datetime, other: datetime) -> bool:
     return as_utc(moment).date() < as_utc(other).date()
 
 
-def _joined(steps: Sequence[Step]) -> Iterable[Step]:
+def _joined(steps: Sequence[Step], sendings: Sequence[str]) -> Iterable[Step]:
     """The steps, with what is one and the same sending as one step that has all the reasons."""
+
+    def rank(step: Step) -> int:
+        return next((number for number, key in enumerate(sendings) if step.key.startswith(key)), len(sendings))
+
     by_day: dict[str, list[Step]] = {}
     for each in steps:
         by_day.setdefault(day(each.date), []).append(each)
     for found in by_day.values():
-        lead = min(found, key=_rank)
+        lead = min(found, key=rank)
         for each in found:
             if each is lead:
-                more = [one for one in found if one is not lead and _joins(one)]
-                whys = dict.fromkeys(one.why for one in (each, *more))
-                kept = [why for why in whys if not any(why != other and why in other for other in whys)]
-                passed = [one.was for one in (each, *more) if one.was is not None]
-                yield each._replace(why="; ".join(kept), was=min(passed, default=None))
-            elif not (_joins(each) and _rank(lead) < _rank(each)):
+                yield _with(each, [one for one in found if one is not lead and _joins(one)])
+            elif not (_joins(each) and rank(lead) < rank(each)):
                 yield each
 
 
-def _rank(step: Step) -> int:
-    """Which of the steps of one day names the sending; the highest number is no sending."""
-    order = (OVERLAP, _RENEWED, _RETIRE, "device ", _AGAIN, PLANNED, LATEST)
-    return next((rank for rank, key in enumerate(order) if step.key.startswith(key)), len(order))
+def _with(lead: Step, others: Sequence[Step]) -> Step:
+    """The step with the reasons of others, each said once, and since when the first of them is due."""
+    whys = dict.fromkeys(each.why for each in (lead, *others))
+    kept = [why for why in whys if not any(why != other and why in other for other in whys)]
+    passed = [each.was for each in (lead, *others) if each.was is not None]
+    return lead._replace(why="; ".join(kept), was=min(passed, default=None))
 
 
 def _joins(step: Step) -> bool:
@@ -368,7 +377,7 @@ def _identity_steps(
             )
             continue
         why += "; Apple's devices renew nothing by themselves, and every profile that is sent starts it anew"
-        if validity is not None and plan.replace_on is not None and now <= plan.replace_on <= date:
+        if validity is not None and plan.replace_on is not None and not _lost(plan, now) and plan.replace_on <= date:
             again = shift(shift(plan.replace_on, validity), -plan.margin)
             why += f": after the replacement on {day(plan.replace_on)} the next is by {day(again)}"
         action = f"send the profile again by {by}, so that each device fetches a new identity"
