@@ -97,11 +97,8 @@ def make_schedule(
     if move is not None:
         # The server gets another certificate then, of the next CA.
         due = [each for each in due if not each.key.startswith(_RENEW_LEAF) or _earlier(each.date, move)]
-    due = sorted(
-        _joined(due, _SENDINGS if move is None else _BEFORE_A_MOVE),
-        key=lambda step: (step.was is None, step.was or step.date),
-    )
-    return plan._replace(steps=tuple(due))
+    joined = _joined(due, _SENDINGS if move is None else _BEFORE_A_MOVE)
+    return plan._replace(steps=tuple(sorted(joined, key=lambda step: (step.was is None, step.was or step.date))))
 
 
 def _own_steps(plan: Plan, now: datetime, *, told: bool) -> Iterable[Step]:

@@ -270,7 +270,7 @@ class TestPlan:
         assert codes == [0, 0, 1]
 
     def test_what_is_overdue_is_an_event_of_today(self, mdmprofile: Command, site: Site) -> None:
-        """A day that has passed reminds nobody; what has ended stays on its day, because nothing is to be done on it."""
+        """A day that has passed reminds nobody; what has ended stays on its day, which is no day to act."""
         site.edit(lambda text: text.replace('validity = "365d"\n', ""))
         events = read(calendar(mdmprofile, "plan", site.config, at=datetime(2033, 3, 3, tzinfo=UTC)))
         found = {(each.date.isoformat(), each.summary) for each in events}

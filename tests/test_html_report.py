@@ -232,11 +232,10 @@ class TestContent:
     @pytest.mark.parametrize(
         ("days", "verdict"),
         [
-            (200, "iTo doNext, by 2031-08-18: send the overlap profile, which has New Root beside Old Root"),
-            (20, "×Error1 error and 2 warnings. Due since 2031-02-19: send the overlap profile, which has New Root "  # noqa: RUF001 - a sign
-             "beside Old Root"),
+            (200, "iTo doNext, by 2031-08-18: "),
+            (20, "×Error1 error and 1 warning. Due since 2031-02-19: "),  # noqa: RUF001 - a sign
         ],
-    )  # fmt: skip
+    )
     def test_plan_is_headed_by_the_profile_and_what_to_do_next(
         self, tmp_path: Path, mdmprofile: Command, browser: Browser, page: Path, days: int, verdict: str
     ) -> None:
@@ -247,7 +246,7 @@ class TestContent:
         browser.open(page)
         assert browser.texts(".kicker bdi") == ["Replacement plan: Example MDM"]
         assert browser.driver.title == "Replacement plan: Example MDM, 2031-03-01"
-        assert browser.texts("h1") == [verdict]
+        assert browser.texts("h1") == [f"{verdict}send the overlap profile, which has New Root beside Old Root"]
         first = browser.texts("#steps ~ .list .act")[0]
         assert first == (
             "send the overlap profile, which has New Root beside Old Root" + (" (was 2031-02-19)" if days == 20 else "")

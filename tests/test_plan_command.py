@@ -135,7 +135,7 @@ class TestIdentity:
     def test_config_says_from_which_day_the_identity_is_counted(
         self, mdmprofile: Command, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A plan made a day later moves the end, though nothing was sent; the file that was built is named once built."""
+        """A plan made a day later moves the end, though nothing was sent; a file that was built is named."""
         monkeypatch.chdir(site.folder)
         said = "the identity is counted from 2031-03-01, as if every device got the profile that day"
         sent = "for devices that have it, plan the profile that was sent"
@@ -257,7 +257,7 @@ class TestAnswer:
         ("planned", "why"),
         [
             ("2031-02-01", "; the planned date, 2031-02-01, has passed"),
-            ("2032-02-10", "; the planned 2032-02-10 is too"),
+            ("2032-02-10", "; the planned 2032-02-10 is too late"),
         ],
     )
     def test_planned_date_that_cannot_be_kept_is_a_word_and_no_step(
@@ -280,8 +280,8 @@ class TestAnswer:
         ]
         text = mdmprofile("plan", site.config, at="2032-02-20").out
         assert (
-            "  2032-02-20  renew the push certificate with the same Apple Account, so that its topic stays (was 2032"
-            in (text)
+            "  2032-02-20  renew the push certificate with the same Apple Account, so that its topic stays (was 2032-"
+            in text
         )
 
     def test_flags_lie_over_the_config(self, mdmprofile: Command, site: Site) -> None:

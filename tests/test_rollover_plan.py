@@ -202,10 +202,8 @@ class TestBothRoots:
         """Three days ago: exit code 2 for that alone."""
         site = self.rollover(tmp_path, old_root(-3))
         found = mdmprofile("plan", site.config, *JSON)
-        assert [each["message"] for each in found.json["findings"] if each["rule"] == "plan.too-late"] == [
-            "too late for a change of the CA that loses no device: Old Root ended on 2031-02-26, and devices that trust "
-            "nothing else must enroll again"
-        ]
+        (message,) = [each["message"] for each in found.json["findings"] if each["rule"] == "plan.too-late"]
+        assert "Old Root ended on 2031-02-26, and devices that trust nothing else must enroll again" in message
 
     @pytest.mark.parametrize(("days", "late"), [(30, False), (29, True)])
     def test_end_on_the_day_when_the_fleet_is_ready_is_in_time(
