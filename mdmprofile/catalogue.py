@@ -278,6 +278,18 @@ RULES: dict[str, Rule] = (
             "use the certificate from Apple's Push Certificates Portal",
             _PUSH,
         ),
+        "expiry.identity-assumed": Rule(
+            "info",
+            "The end of a device identity is counted from a day on which nobody said that the profile was sent.",
+            "for devices that have the profile, plan the signed file that was sent to them",
+            _SCEP,
+        ),
+        "plan.too-late": Rule(
+            "error",
+            "The server's CA ends before every device can have the profile with the next one.",
+            "send that profile now, and have devices that do not get it in time enroll again",
+            "mdmprofile",
+        ),
     }
     | PAYLOAD_RULES
     | REPLACEMENT_RULES

@@ -14,6 +14,7 @@ from mdmprofile.errors import InputError, collect
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.inventory import thresholds_of, watched_by_config
 from mdmprofile.materials import Materials, load_materials
+from mdmprofile.publishing import FILES
 from mdmprofile.secret import SecretSource
 from mdmprofile.templating import Variables
 
@@ -44,6 +45,8 @@ def read_config(path: Path, *, now: datetime, commands: bool = True, variables: 
         identifier=config.profile.identifier,
         validity=None if isinstance(config.identity, Pkcs12Settings) else config.identity.validity,
         errors=(collect(materials.errors),) if materials.errors else (),
+        display_name=config.profile.display_name or config.profile.identifier,
+        built=str(config.output_directory / FILES["enrollment"]),
     )
 
 

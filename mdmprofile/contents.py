@@ -39,7 +39,8 @@ class Target(NamedTuple):
     """What one file or server holds; ``name`` is what reports call it.
 
     ``thresholds`` and the ``validity`` of its SCEP or ACME identity are a config's own, ``signature`` is a profile's,
-    and ``identifier`` tells which config and profile belong together.
+    and ``identifier`` tells which config and profile belong together. ``display_name`` is what people call the
+    profile, and ``built`` the file that a config's profile is written to.
     """
 
     watched: tuple[Watched, ...]
@@ -51,6 +52,15 @@ class Target(NamedTuple):
     validity: timedelta | None = None
     errors: tuple[MdmprofileError, ...] = ()
     name: str = ""
+    display_name: str = ""
+    built: str = ""
+
+    @property
+    def signing_time(self) -> datetime | None:
+        """The earliest time that an intact signature states: no device had the profile before."""
+        signers = self.signature.signers if self.signature else ()
+        times = [each.signing_time for each in signers if each.valid and each.signing_time is not None]
+        return min(times, default=None)
 
     def distrust(self, anchors: Sequence[Certificate], *, at: datetime) -> Iterable[Finding]:
         """What is wrong with trusting the signer of a profile; nothing for other targets."""
@@ -111,10 +121,10 @@ def _opened(data: bytes, source: str, keys: Keys) -> Target:
     findings = [_within(source, each) for each in signature.findings] if signature else []
     watched: list[Watched] = []
     errors: tuple[MdmprofileError, ...] = ()
-    identifier = ""
+    identifier, display_name = "", ""
     try:
         profile = profile_of(signature.content if signature else data, source=source)
-        identifier = profile.identifier
+        identifier, display_name = profile.identifier, profile.name
         if profile.encrypted and keys.recipient is None:
             raise InputError(
                 "is encrypted, so its certificates cannot be read",
@@ -143,6 +153,7 @@ def _opened(data: bytes, source: str, keys: Keys) -> Target:
         source=source,
         identifier=identifier,
         errors=errors,
+        display_name=display_name,
     )
 
 

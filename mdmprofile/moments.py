@@ -79,6 +79,16 @@ def days_between(start: datetime, end: datetime) -> int:
     return (end - start).days
 
 
+def calendar_days(start: datetime, end: datetime) -> timedelta:
+    """Whole days of the calendar in UTC, as whoever reads both dates counts them."""
+    return as_utc(end).date() - as_utc(start).date()
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How many days of the calendar ago it was: ``12 days ago``."""
+    return f"{spoken(calendar_days(moment, now))} ago"
+
+
 def spoken(duration: timedelta) -> str:
     """A duration as a person says it: ``30 days``, ``1 day``, ``12 hours``."""
     if abs(duration) >= timedelta(days=1) or not duration:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate, CertificateFacts
 from mdmprofile.findings import Finding, Severity, finding
-from mdmprofile.moments import day, days_between, shift, spoken, stamp
+from mdmprofile.moments import as_utc, day, days_between, shift, spoken, stamp
 
 CONSEQUENCES = {
     "root": "devices no longer trust the server and are lost to MDM",
@@ -89,23 +89,38 @@ class Thresholds(NamedTuple):
 class Step(NamedTuple):
     """Something to do by ``date``, and why.
 
-    ``key`` tells which step it is, the same whenever the plan is made again: no date is in it.
+    ``key`` tells which step it is, the same whenever the plan is made again: no date is in it. ``was`` is the date
+    that has passed where it is to be done now.
     """
 
     date: datetime
     action: str
     why: str
     key: str = ""
+    was: datetime | None = None
+
+    def as_dict(self) -> dict[str, str]:
+        """The step as the JSON reports show it."""
+        passed = {"was": day(self.was)} if self.was is not None else {}
+        return {"date": day(self.date), "action": self.action, "why": self.why} | passed
+
+    def due(self, now: datetime) -> Step:
+        """The same step, to be done now where the day for it has passed."""
+        return self if is_ahead(self.date, now) else self._replace(date=now, was=self.was or self.date)
 
 
 class Plan(NamedTuple):
-    """The latest date on which replacing the profile is still safe, what sets it, and the steps up to it."""
+    """The latest date on which replacing the profile is still safe, what sets it, and the steps up to it.
+
+    ``findings`` say which of its dates cannot work.
+    """
 
     replace_on: datetime | None
     margin: timedelta
     latest_safe_date: datetime | None
     limited_by: Watched | None
     steps: tuple[Step, ...]
+    findings: tuple[Finding, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """The plan as the JSON reports show it."""
@@ -114,7 +129,7 @@ class Plan(NamedTuple):
             "margin_days": self.margin / timedelta(days=1),
             "latest_safe_date": self.latest_safe_date and day(self.latest_safe_date),
             "limited_by": self.limited_by and self.limited_by.label,
-            "steps": [{"date": day(each.date), "action": each.action, "why": each.why} for each in self.steps],
+            "steps": [each.as_dict() for each in self.steps],
         }
 
 
@@ -211,6 +226,22 @@ def _judge(
             )
 
 
+def assume_sent(each: Watched, on: datetime, *, sent: str = "") -> tuple[Watched, Finding]:
+    """An identity that a device will fetch, called after the day ``on`` from which its end is counted, and the note.
+
+    ``sent`` is the file that devices may have, whose signature tells their own dates.
+    """
+    plan = f"plan the profile that was sent{f', such as {sent}' if sent else ''}"
+    note = finding(
+        "expiry.identity-assumed",
+        f"the identity is counted from {day(on)}, as if every device got the profile that day; for devices that have "
+        f"it, {plan}",
+        where=each.where,
+    )
+    name = each.name if each.name.endswith(day(on)) else f"{each.name}, if sent on {day(on)}"
+    return each._replace(name=name), note
+
+
 def beginnings(each: Watched) -> tuple[str, ...]:
     """How the messages of ``judge_dates`` about this one begin: what tells them apart in one place."""
     end = each.not_after and day(each.not_after)
@@ -221,6 +252,11 @@ def beginnings(each: Watched) -> tuple[str, ...]:
         f"{each.label} is not valid before {start}",
         f"nobody said how long {each.label} is valid; ",
     )
+
+
+def is_ahead(moment: datetime, now: datetime) -> bool:
+    """Whether its day is today or one to come: what is due today is not late."""
+    return as_utc(moment).date() >= as_utc(now).date()
 
 
 def _has_passed(moment: datetime, now: datetime) -> bool:

@@ -22,7 +22,8 @@ class Succession(NamedTuple):
 
     ``current`` are those that the server's certificate leads to, ``following`` the roots that come after them,
     ``former`` the roots that came before. ``heirs`` maps a current CA to what can take its place: another certificate
-    of the same key, else other intermediates of the same issuer.
+    of the same key, else other intermediates of the same issuer. ``served`` is what the server shows: its own
+    certificates and the intermediates that it sends with them.
     """
 
     current: tuple[Certificate, ...]
@@ -30,6 +31,7 @@ class Succession(NamedTuple):
     former: tuple[Certificate, ...]
     certain: bool
     heirs: Mapping[Certificate, tuple[Certificate, ...]]
+    served: tuple[Certificate, ...] = ()
 
     @property
     def roots(self) -> tuple[Certificate, ...]:
@@ -81,7 +83,20 @@ def find_succession(watched: Sequence[Watched]) -> Succession | None:
         former=tuple(former),
         certain=bool(leaves),
         heirs={each: _heirs(each, trust, graph, in_use=current if leaves else ()) for each in current},
+        served=tuple(dict.fromkeys([*leaves, *(each for each in served if each.key_info in keys)])) if leaves else (),
     )
+
+
+def stranded_signers(watched: Sequence[Watched], retired: Sequence[Certificate]) -> tuple[Certificate, ...]:
+    """The signers of the profile that lead to a root now, and to none without the CAs that are ``retired``."""
+    found = _certificates(each for each in watched if each.role in {ROOT, INTERMEDIATE})
+    gone = {each.key_info for each in retired}
+    try:
+        before, after = IssuerGraph(found), IssuerGraph(each for each in found if each.key_info not in gone)
+    except CertificateError:
+        return ()
+    signers = dict.fromkeys(_certificates(each for each in watched if each.role == "signer"))
+    return tuple(each for each in signers if before.reaches_root(each) and not after.reaches_root(each))
 
 
 def first_issued(certificates: Sequence[Certificate]) -> Certificate:

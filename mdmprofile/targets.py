@@ -123,10 +123,8 @@ def _validities(targets: Iterable[Target]) -> dict[str, timedelta]:
 def _dated(target: Target, validity: timedelta | None, now: datetime) -> Target:
     if validity is None or target.validity is not None:
         return target
-    signers = target.signature.signers if target.signature else ()
-    times = [each.signing_time for each in signers if each.valid and each.signing_time is not None]
     # The signer states the time; a time to come would make everything last longer than it does.
-    start = min((*times, now))
+    start = min(target.signing_time or now, now)
     name = f"valid for {spoken(validity)} from {day(start)}"
     return target._replace(
         watched=tuple(

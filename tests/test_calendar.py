@@ -39,6 +39,7 @@ from pki import (
     root_ca,
     server_leaf,
 )
+from test_rollover_plan import house, new_root, old_root
 
 ICS = ("--format", "ics")
 LATER = NOW + 40 * DAY
@@ -202,7 +203,9 @@ class TestPlan:
         """The dates are those of the JSON report; the step of the latest safe date is not there twice."""
         plan = mdmprofile("plan", site.config, "--format", "json").json["plan"]
         events = read(calendar(mdmprofile, "plan", site.config))
-        assert ends(events) == sorted((each["date"], f"{each['role']} {each['name']} ends") for each in plan["ends"])
+        assert ends(events) == sorted(
+            (each["date"], f"{each['role']} {each['name']} ends (Example MDM)") for each in plan["ends"]
+        )
         by_kind = {
             kind: [each for each in events if kind in each.properties["CATEGORIES"]] for kind in ("Latest", "Step")
         }
@@ -210,7 +213,7 @@ class TestPlan:
             plan["latest_safe_date"]
         ]
         assert [(each.date.isoformat(), each.summary[1:]) for each in by_kind["Step"]] == [
-            (each["date"], each["action"][1:])
+            (each["date"], f"{each['action'][1:]} (Example MDM)")
             for each in plan["steps"]
             if each["action"] != "replace the profile at the latest"
         ]
@@ -218,7 +221,7 @@ class TestPlan:
     def test_end_says_what_stops_working_what_to_do_and_where(self, mdmprofile: Command, site: Site) -> None:
         """Whoever gets the reminder need not look anything up."""
         events = read(calendar(mdmprofile, "plan", site.config))
-        root = next(each for each in events if each.summary == "root Test Root ends")
+        root = next(each for each in events if each.summary == "root Test Root ends (Example MDM)")
         assert root.description.split("\n") == [
             "What stops working: devices no longer trust the server and are lost to MDM.",
             "What to do by 2041-01-27: send a new profile with its successor.",
@@ -232,16 +235,19 @@ class TestPlan:
         assert "What to do: renew the server's certificate mdm.example.com." in leaf.description
 
     def test_alarms_ring_before_ends_and_the_latest_safe_date(self, mdmprofile: Command, site: Site) -> None:
-        """30 and 7 days, or what --warn and --critical say; the day of a step is its own reminder."""
+        """30 and 7 days, or what --warn and --critical say; 7 days before a step; all at nine on the day."""
         events = read(calendar(mdmprofile, "plan", site.config))
         for each in events:
-            expected = [] if "Step" in each.properties["CATEGORIES"] else ["-P30D", "-P7D"]
+            expected = ["-P7D", "PT9H"] if "Step" in each.properties["CATEGORIES"] else ["-P30D", "-P7D", "PT9H"]
             assert [alarm["TRIGGER"] for alarm in each.alarms] == expected
             assert all(text_of(alarm["DESCRIPTION"]) == each.summary for alarm in each.alarms)
         data = calendar(mdmprofile, "plan", site.config, "--warn", "60d", "--critical", "12h")
-        assert {tuple(alarm["TRIGGER"] for alarm in each.alarms) for each in read(data)} == {(), ("-P60D", "-PT12H")}
+        assert {tuple(alarm["TRIGGER"] for alarm in each.alarms) for each in read(data)} == {
+            ("-P7D", "PT9H"),
+            ("-P60D", "-PT12H", "PT9H"),
+        }
         data = calendar(mdmprofile, "plan", site.config, "--warn", "7d")
-        assert {tuple(alarm["TRIGGER"] for alarm in each.alarms) for each in read(data)} == {(), ("-P7D",)}
+        assert {tuple(alarm["TRIGGER"] for alarm in each.alarms) for each in read(data)} == {("-P7D", "PT9H")}
 
     def test_output_file_is_the_calendar_byte_for_byte(self, tmp_path: Path, mdmprofile: Command, site: Site) -> None:
         """The line ends of RFC 5545 survive the way into a file, even where nothing was found and --quiet is given."""
@@ -262,6 +268,16 @@ class TestPlan:
             for shape in ("text", "json", "ics")
         ]
         assert codes == [0, 0, 1]
+
+    def test_what_is_overdue_is_an_event_of_today(self, mdmprofile: Command, site: Site) -> None:
+        """A day that has passed reminds nobody; what has ended stays on its day, which is no day to act."""
+        site.edit(lambda text: text.replace('validity = "365d"\n', ""))
+        events = read(calendar(mdmprofile, "plan", site.config, at=datetime(2033, 3, 3, tzinfo=UTC)))
+        found = {(each.date.isoformat(), each.summary) for each in events}
+        latest = "Latest safe date to replace the profile (Example MDM), overdue since 2033-01-29"
+        renew = "Renew the server's certificate mdm.example.com (Example MDM), overdue since 2032-03-02"
+        assert {("2033-03-03", latest), ("2033-03-03", renew)} < found
+        assert ("2032-04-01", "leaf mdm.example.com ends (Example MDM)") in found
 
     def test_unknown_end_has_no_event(self, mdmprofile: Command, site: Site) -> None:
         """Nobody knows the day of an identity whose validity is not stated."""
@@ -333,7 +349,9 @@ class TestImportedAgain:
         site.edit(lambda text: text.replace('validity = "365d"', 'validity = "400d"'))
         imported.take(calendar(mdmprofile, "plan", site.config, at=LATER))
         found = [(when, name) for when, name in imported.dates() if name.startswith("identity")]
-        assert found == [(day(LATER + 400 * DAY), "identity from SCEP, valid for 400 days ends")]
+        assert found == [
+            (day(LATER + 400 * DAY), "identity from SCEP, valid for 400 days, if sent on 2031-04-10 ends (Example MDM)")
+        ]
 
     def test_steps_of_a_change_of_the_ca_move_with_the_planned_date(self, mdmprofile: Command, site: Site) -> None:
         """A plan that was put off is the same plan."""
@@ -347,8 +365,22 @@ class TestImportedAgain:
         assert imported.dates() == imported_once(data)
         assert (
             "2031-07-31",
-            "Move the server to a certificate of Next Root, and name it in trust.server_certificate",
+            "Move the server to a certificate of Next Root, and name it in trust.server_certificate (Example MDM)",
         ) in (imported.dates())
+
+    def test_old_root_is_retired_once_before_and_after_the_move_of_the_server(
+        self, tmp_path: Path, mdmprofile: Command
+    ) -> None:
+        """The plan that is made again after the move has the same step, at another date."""
+        old, new = old_root(200), new_root()
+        site = house(tmp_path, old, new, server=server_leaf(old), planned="2031-05-01")
+        imported = Imported()
+        imported.take(calendar(mdmprofile, "plan", site.config))
+        (site.folder / "server.pem").write_bytes(server_leaf(new).pem)
+        site.edit(lambda text: text.replace("2031-05-01", "2031-07-15"))
+        imported.take(calendar(mdmprofile, "plan", site.config, at=NOW + 95 * DAY))
+        retired = [(when, name) for when, name in imported.dates() if name.startswith("Retire")]
+        assert [when for when, _ in retired] == ["2031-07-15"]
 
     def test_older_calendar_does_not_undo_a_later_one(self, mdmprofile: Command, site: Site) -> None:
         """SEQUENCE grows with the time of the run, so the order of the imports is all the same."""
@@ -423,6 +455,17 @@ class TestManyTargets:
         targets = {line for each in events for line in each.description.split("\n") if line.startswith("Target")}
         assert targets == {f"Target: {each}" for each in files}
         assert len([each for each in events if each.summary.startswith("Latest safe date")]) == 3
+
+    def test_config_and_its_profile_are_told_apart(self, tmp_path: Path, mdmprofile: Command, site: Site) -> None:
+        """They have one identifier, and certificates of one name."""
+        assert mdmprofile("build", "-c", site.config, "-o", tmp_path / "out").code == 0
+        names = Counter(
+            each.summary
+            for each in read(calendar(mdmprofile, "check", site.config, tmp_path / "out" / "enroll.mobileconfig"))
+        )
+        assert max(names.values()) == 1
+        for file in ("enroll.toml", "enroll.mobileconfig"):
+            assert f"root Test Root ends (com.example.mdm.enroll, {file})" in names
 
     def test_target_that_is_named_twice_is_there_once(self, mdmprofile: Command, site: Site) -> None:
         """As in a cron line that names a file and its folder."""

@@ -30,6 +30,7 @@ from mdmprofile.reports.html import STATES, render
 from mdmprofile.reports.html_chart import MAX_ROWS, Chart, draw
 from mdmprofile.reports.model import FileReport, View
 from pki import DAY, NOW, Entity, Site, issue, name, root_ca, server_leaf
+from test_rollover_plan import house, new_root, old_root
 
 SCRIPT = "<script>document.title='pwned'</script>"
 IMAGE = "\"><img src=x onerror=document.title='pwned'>"
@@ -230,6 +231,29 @@ class TestContent:
             assert browser.js('return [...document.querySelectorAll("h2")].map((each) => each.id)') == sections
             assert browser.texts("h1") == ["✓All wellNothing found"]
             assert browser.texts(".kicker bdi") == [shown.title or "Certificate dates"]
+
+    @pytest.mark.parametrize(
+        ("days", "verdict"),
+        [
+            (200, "iTo doNext, by 2031-08-18: "),
+            (20, "×Error1 error and 1 warning. Due since 2031-02-19: "),  # noqa: RUF001 - a sign
+        ],
+    )
+    def test_plan_is_headed_by_the_profile_and_what_to_do_next(
+        self, tmp_path: Path, mdmprofile: Command, browser: Browser, page: Path, days: int, verdict: str
+    ) -> None:
+        """Nothing says that all is well above a change of the CA; what is overdue says since when."""
+        old = old_root(days)
+        site = house(tmp_path, old, new_root(), server=server_leaf(old))
+        mdmprofile("plan", site.config, "--format", "html", "-o", page)
+        browser.open(page)
+        assert browser.texts(".kicker bdi") == ["Replacement plan: Example MDM"]
+        assert browser.driver.title == "Replacement plan: Example MDM, 2031-03-01"
+        assert browser.texts("h1") == [f"{verdict}send the overlap profile, which has New Root beside Old Root"]
+        first = browser.texts("#steps ~ .list .act")[0]
+        assert first == (
+            "send the overlap profile, which has New Root beside Old Root" + (" (was 2031-02-19)" if days == 20 else "")
+        )
 
     def test_certificate_that_two_targets_hold_is_twice_in_the_table_and_once_in_the_drawing(
         self, browser: Browser, page: Path

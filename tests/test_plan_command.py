@@ -132,6 +132,31 @@ class TestIdentity:
         # The replacement on 2031-09-01 starts it anew: 365 days later is 2032-08-31, less 30 days 2032-08-01.
         assert step["why"].endswith("after the replacement on 2031-09-01 the next is by 2032-08-01")
 
+    def test_config_says_from_which_day_the_identity_is_counted(
+        self, mdmprofile: Command, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A plan made a day later moves the end, though nothing was sent; a file that was built is named."""
+        monkeypatch.chdir(site.folder)
+        said = "the identity is counted from 2031-03-01, as if every device got the profile that day"
+        sent = "for devices that have it, plan the profile that was sent"
+        rule = "[expiry.identity-assumed]"
+        assert f"info: enroll.toml: identity.validity: {said}; {sent} {rule}" in mdmprofile("plan").out
+        assert mdmprofile("build").code == 0
+        outcome = mdmprofile("plan")
+        assert f"{said}; {sent}, such as out/enroll.mobileconfig {rule}" in outcome.out
+        assert outcome.code == 0
+        later = mdmprofile("plan", at=stamp(NOW + DAY)).out
+        assert "identity from SCEP, valid for 365 days, if sent on 2031-03-02, in 365 days" in later
+
+    def test_profile_without_a_signature_is_counted_from_today_too(
+        self, tmp_path: Path, mdmprofile: Command, profile: Path
+    ) -> None:
+        """A signature tells when a profile was made, and nothing else does."""
+        assert mdmprofile("unsign", profile, "-o", tmp_path / "plain").code == 0
+        flags = ("--identity-validity", "365d", *JSON)
+        assert "expiry.identity-assumed" in mdmprofile("plan", tmp_path / "plain", *flags).rules
+        assert "expiry.identity-assumed" not in mdmprofile("plan", profile, *flags).rules
+
     def test_profile_counts_from_its_signature(self, mdmprofile: Command, profile: Path) -> None:
         """The program signs at the real time, before the tests' today, so the identity of then ended the sooner."""
         outcome = mdmprofile("plan", profile, "--identity-validity", "3650d", *JSON)
@@ -169,8 +194,8 @@ class TestAnswer:
         """Three sections that a person reads from the top; no table and no time line, which are check's."""
         lines = mdmprofile("plan", site.config).out.splitlines()
         assert lines[0] == (
-            "Latest safe replacement date: 2032-01-30, because identity from SCEP, valid for 365 days ends on "
-            "2032-02-29; planned for 2031-09-01."
+            "Latest safe replacement date: 2032-01-30, because identity from SCEP, valid for 365 days, if sent on "
+            "2031-03-01 ends on 2032-02-29; planned for 2031-09-01."
         )
         ends = lines.index("What ends, and what stops working then")
         steps = lines.index("What to do by when")
@@ -201,14 +226,19 @@ class TestAnswer:
         }
 
     def test_plan_is_the_one_that_check_has(self, mdmprofile: Command, site: Site) -> None:
-        """The same dates and limit; the plan has more steps and the ends."""
+        """The same dates and findings; the plan has more steps, the ends, and the day that the identity counts from."""
         checked = mdmprofile("check", site.config, *JSON).json
         planned = mdmprofile("plan", site.config, *JSON).json
-        for key in ("replace_on", "margin_days", "latest_safe_date", "limited_by"):
+        for key in ("replace_on", "margin_days", "latest_safe_date"):
             assert planned["plan"][key] == checked["plan"][key]
-        assert all(each in planned["plan"]["steps"] for each in checked["plan"]["steps"])
+        assert planned["plan"]["limited_by"] == f"{checked['plan']['limited_by']}, if sent on 2031-03-01"
+        # The latest safe date is that of the identity, so both are one sending.
+        own = [each for each in checked["plan"]["steps"] if each["action"] != "replace the profile at the latest"]
+        assert all(each in planned["plan"]["steps"] for each in own)
         assert planned["certificates"] == checked["certificates"]
-        assert planned["findings"] == checked["findings"]
+        assert [each for each in planned["findings"] if each["rule"] != "expiry.identity-assumed"] == checked[
+            "findings"
+        ]
 
     def test_passed_date_says_to_replace_now(self, mdmprofile: Command, site: Site) -> None:
         """The first thing a person sees; on the latest safe date itself there is still time."""
@@ -216,8 +246,43 @@ class TestAnswer:
         # The signer has 730 days, and the fleet needs 30 of them.
         for days, said in ((700, False), (701, True)):
             outcome = mdmprofile("plan", site.config, at=stamp(NOW + days * DAY))
-            assert outcome.out.startswith("Latest safe replacement date: 2033-01-29, because signer Profile Signer")
+            passed = ", passed 1 day ago" if said else ""
+            start = f"Latest safe replacement date: 2033-01-29{passed}, because signer Profile Signer"
+            assert outcome.out.startswith(start)
+            checked = mdmprofile("check", site.config, at=stamp(NOW + days * DAY))
+            assert [each for each in checked.out.splitlines() if each.startswith(start)]
             assert (outcome.out.splitlines()[1] == "It has passed: replace the profile now.") is said
+
+    @pytest.mark.parametrize(
+        ("planned", "why"),
+        [
+            ("2031-02-01", "; the planned date, 2031-02-01, has passed"),
+            ("2032-02-10", "; the planned 2032-02-10 is too late"),
+        ],
+    )
+    def test_planned_date_that_cannot_be_kept_is_a_word_and_no_step(
+        self, mdmprofile: Command, site: Site, planned: str, why: str
+    ) -> None:
+        """One date to send the profile on, not two."""
+        found = mdmprofile("plan", site.config, "--replace-on", planned, *JSON).json["plan"]["steps"]
+        (step,) = [each for each in found if each["action"].startswith(("send", "replace"))]
+        assert step["date"] == "2032-01-30"
+        assert why in step["why"]
+
+    def test_what_is_overdue_is_told_first_as_now(self, mdmprofile: Command, site: Site) -> None:
+        """On 2032-02-20: the push certificate's 30 days are running; 365 days on is 2033-02-19, less 30 2033-01-20."""
+        outcome = mdmprofile("plan", site.config, *JSON, at="2032-02-20")
+        steps = outcome.json["plan"]["steps"]
+        assert [(each["date"], each.get("was"), each["action"].split()[0]) for each in steps] == [
+            ("2032-02-20", "2032-01-30", "renew"),
+            ("2032-03-02", None, "renew"),
+            ("2033-01-20", None, "send"),
+        ]
+        text = mdmprofile("plan", site.config, at="2032-02-20").out
+        assert (
+            "  2032-02-20  renew the push certificate with the same Apple Account, so that its topic stays (was 2032-"
+            in text
+        )
 
     def test_flags_lie_over_the_config(self, mdmprofile: Command, site: Site) -> None:
         """A date and a margin to try out."""

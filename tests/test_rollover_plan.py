@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import Command
+from mdmprofile.moments import day
 from mdmprofile.plan import Thresholds, Watched, watch
 from mdmprofile.schedule import make_schedule
 from mdmprofile.succession import find_succession
@@ -83,7 +84,6 @@ class TestBothRoots:
         """The end on 2031-09-17 minus 30 days is 2031-08-18; 30 days later the server moves and the old root goes."""
         site = self.rollover(tmp_path, old)
         assert steps(mdmprofile, site.config) == [
-            ("2031-08-18", "replace the profile at the latest"),
             ("2031-08-18", "send the overlap profile, which has New Root beside Old Root"),
             ("2031-09-17", f"end the wait for the fleet: {EVERY_DEVICE}, 30 days after it was sent"),
             ("2031-09-17", "move the server to a certificate of New Root, and name it in trust.server_certificate"),
@@ -126,7 +126,7 @@ class TestBothRoots:
         site = self.rollover(tmp_path, old, planned="2031-09-10")
         found = steps(mdmprofile, site.config)
         assert ("2031-08-18", "send the overlap profile, which has New Root beside Old Root") in found
-        assert ("2031-09-10", "replace the profile as planned") in found
+        assert not any(date == "2031-09-10" for date, _ in found)
         assert "since the planned 2031-09-10 is too late" in whys(mdmprofile, site.config)["send the"]
 
     def test_passed_date_becomes_now_and_devices_that_need_longer_are_named(
@@ -136,7 +136,6 @@ class TestBothRoots:
         old = old_root(20)
         site = self.rollover(tmp_path, old)
         assert [(date, action.split()[0]) for date, action in steps(mdmprofile, site.config)] == [
-            ("2031-02-19", "replace"),
             ("2031-03-01", "send"),
             ("2031-03-21", "end"),
             ("2031-03-21", "move"),
@@ -144,6 +143,12 @@ class TestBothRoots:
         ]
         why = whys(mdmprofile, site.config)
         assert why["send the"].startswith("now: the latest safe date, 2031-02-19, has passed")
+        assert "20 days after it was sent" in mdmprofile("plan", site.config).out
+        outcome = mdmprofile("plan", site.config, *JSON)
+        assert outcome.code == 2
+        (late,) = [each for each in outcome.json["findings"] if each["rule"] == "plan.too-late"]
+        assert late["where"] == str(site.folder / "ca0.pem")
+        assert late["message"].endswith("but the fleet has the new profile on 2031-03-31")
         for step in ("send the", "move the"):
             assert "Old Root ends on 2031-03-21, but the fleet has the new profile on 2031-03-31" in why[step]
 
@@ -193,12 +198,91 @@ class TestBothRoots:
         site.edit(lambda text: text.replace("[trust]", 'url_pinning_certificates = ["server.pem"]\n\n[trust]'))
         assert "pin the next one beside it" in whys(mdmprofile, site.config)["send the"]
 
+    def test_old_chain_that_ended_cannot_be_changed_without_a_loss(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """Three days ago: exit code 2 for that alone."""
+        site = self.rollover(tmp_path, old_root(-3))
+        found = mdmprofile("plan", site.config, *JSON)
+        (message,) = [each["message"] for each in found.json["findings"] if each["rule"] == "plan.too-late"]
+        assert "Old Root ended on 2031-02-26, and devices that trust nothing else must enroll again" in message
+
+    @pytest.mark.parametrize(("days", "late"), [(30, False), (29, True)])
+    def test_end_on_the_day_when_the_fleet_is_ready_is_in_time(
+        self, tmp_path: Path, mdmprofile: Command, days: int, late: bool
+    ) -> None:
+        """The margin is 30 days: 2031-03-31 is reached, 2031-03-30 is not."""
+        outcome = mdmprofile("plan", self.rollover(tmp_path, old_root(days)).config, *JSON)
+        assert ("plan.too-late" in outcome.rules) is late
+        assert outcome.code == (2 if late else 0)
+
+    @pytest.mark.parametrize(
+        ("days", "renewal", "deadline"),
+        [
+            (150, [], "mdm.example.com ends on 2031-07-29, 59 days after the wait"),
+            (397, [], "Old Root ends on 2031-09-17, 109 days after the wait"),
+            (121, [], "mdm.example.com ends on 2031-06-30, 30 days after the wait"),
+            (120, ["2031-05-30"], "mdm.example.com ends on 2031-06-29, 29 days after the wait"),
+            (80, ["2031-04-20"], "Old Root ends on 2031-09-17, 109 days after the wait"),
+        ],
+    )
+    def test_move_replaces_the_certificate_of_the_server_and_comes_before_its_end(
+        self, tmp_path: Path, mdmprofile: Command, old: Entity, days: int, renewal: list[str], deadline: str
+    ) -> None:
+        """The move is on 2031-05-31; what is to be renewed before it is, and nothing under the old CA after it."""
+        site = house(tmp_path, old, new_root(), server=server_leaf(old, days=days), planned="2031-05-01")
+        found = mdmprofile("plan", site.config, *JSON).json["plan"]["steps"]
+        assert [each["date"] for each in found if each["action"].startswith("renew the server")] == renewal
+        assert f"at the latest before {deadline}" in whys(mdmprofile, site.config)["move the"]
+
+    def test_moved_server_renews_its_certificate_under_the_new_ca(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """There is no move to come that would replace it."""
+        old, new = old_root(200), new_root()
+        site = house(tmp_path, old, new, server=server_leaf(new, days=300))
+        found = mdmprofile("plan", site.config, *JSON).json["plan"]["steps"]
+        assert [each["date"] for each in found if each["action"].startswith("renew the server")] == ["2031-11-26"]
+
+    def test_intermediate_that_the_server_sends_is_part_of_the_old_chain(
+        self, tmp_path: Path, mdmprofile: Command, old: Entity
+    ) -> None:
+        """It is in no profile, and devices cannot connect when it has ended: 130 days are 2031-07-09."""
+        between = intermediate_ca(old, "Old Intermediate", days=130)
+        site = house(tmp_path, old, new_root(), server=server_leaf(between), planned="2031-05-01")
+        (site.folder / "server.pem").write_bytes(server_leaf(between).pem + between.pem)
+        assert "before Old Intermediate ends on 2031-07-09" in whys(mdmprofile, site.config)["move the"]
+
+    def test_one_sending_is_one_step_with_every_reason(self, tmp_path: Path, mdmprofile: Command, old: Entity) -> None:
+        """The identity's 200 days end with the root on 2031-09-17, so all of 2031-08-18 is one profile."""
+        site = self.rollover(tmp_path, old)
+        site.edit(lambda text: text.replace('validity = "3650d"', 'validity = "200d"'))
+        found = mdmprofile("plan", site.config, *JSON).json["plan"]["steps"]
+        (step,) = [each for each in found if each["date"] == "2031-08-18"]
+        assert step["action"].startswith("send the overlap profile")
+        for why in (
+            "the latest safe date; ",
+            "; root Old Root ends on 2031-09-17; then ",
+            "; identity from SCEP, valid",
+        ):
+            assert why in step["why"]
+
+    @pytest.mark.parametrize("moved", [False, True], ids=["before the move", "after it"])
+    def test_signer_that_leads_to_the_old_root_alone_is_changed_with_it(
+        self, tmp_path: Path, mdmprofile: Command, old: Entity, moved: bool
+    ) -> None:
+        """New installs would show the profile as not verified; a signer of the new CA or of another is left alone."""
+        new = new_root()
+        between = intermediate_ca(old, "Old Intermediate")
+        site = house(tmp_path, old, new, server=server_leaf(new if moved else old))
+        said = "so sign with a certificate of New Root from then on, and name it in signing.certificate"
+        for issuer, chain, expected in ((old, b"", True), (between, between.pem, True), (new, b"", False)):
+            signer = issue("Signer", issuer, end=NOW + 900 * DAY)
+            (site.folder / "signer.pem").write_bytes(signer.pem + chain)
+            why = whys(mdmprofile, site.config)["retire Old"]
+            assert (f"the signer Signer leads to Old Root alone, {said}" in why) is expected
+
     def test_moved_server_leaves_the_old_root_to_be_retired(self, tmp_path: Path, mdmprofile: Command) -> None:
         """After the move the old root is on no path, and must not be taken for the next CA."""
         old, new = old_root(200), new_root()
         site = house(tmp_path, old, new, server=server_leaf(new), planned="2031-07-01")
         assert steps(mdmprofile, site.config) == [
-            ("2031-07-01", "replace the profile as planned"),
             ("2031-07-01", f"retire Old Root: {WITHOUT_IT} the one that devices have"),
             ("2031-08-18", "replace the profile at the latest"),
         ]
@@ -225,7 +309,6 @@ class TestNoChangeOfTrust:
         again = issue("Old Root", ca=True, key=old.key, end=NOW + 3650 * DAY)
         site = house(tmp_path, old, again, server=server_leaf(old))
         assert steps(mdmprofile, site.config) == [
-            ("2031-08-18", "replace the profile at the latest"),
             ("2031-08-18", "send a profile with the renewed Old Root, which lasts until 2041-02-26"),
         ]
 
@@ -281,7 +364,6 @@ class TestNoNextCa:
         site = house(tmp_path, old, server=server_leaf(old))
         assert [(date, action.split(",")[0].split(":")[0]) for date, action in steps(mdmprofile, site.config)] == [
             ("2031-07-19", "get the next CA"),
-            ("2031-08-18", "replace the profile at the latest"),
             ("2031-08-18", "send the overlap profile"),
             ("2031-09-17", "end the wait for the fleet"),
             ("2031-09-17", "move the server to a certificate of the next CA"),
@@ -316,11 +398,8 @@ class TestNoNextCa:
         assert "now: 2031-02-19, 30 days before it, has passed" in whys(mdmprofile, site.config)["get the"]
 
     def test_ca_that_does_not_limit_the_date_needs_no_step_yet(self, mdmprofile: Command, site: Site) -> None:
-        """The identity ends years before the CAs do."""
-        assert [action for _, action in steps(mdmprofile, site.config)] == [
-            "replace the profile as planned",
-            "replace the profile at the latest",
-        ]
+        """The identity ends years before the CAs do; sending the profile for it is the latest replacement."""
+        assert [action for _, action in steps(mdmprofile, site.config)] == ["replace the profile as planned"]
 
 
 class TestProfile:
@@ -329,15 +408,58 @@ class TestProfile:
     def test_root_that_was_issued_first_is_taken_for_the_old_one_and_the_doubt_is_said(
         self, tmp_path: Path, mdmprofile: Command
     ) -> None:
-        """The dates are those of the config; the reason says what is not known, and what tells."""
+        """What is known is said with what is not, and what tells."""
         old = old_root(200)
         site = house(tmp_path / "site", old, new_root(), server=server_leaf(old))
         assert mdmprofile("build", "-c", site.config, "-o", tmp_path / "out").code == 0
         profile = tmp_path / "out" / "enroll.mobileconfig"
-        assert steps(mdmprofile, profile) == steps(mdmprofile, site.config)
-        why = whys(mdmprofile, profile)["send the"]
+        why = whys(mdmprofile, profile)["make sure"]
         assert "which CA the server uses is not known, so Old Root, which was issued first, is taken to be it" in why
         assert "not known" not in whys(mdmprofile, site.config)["send the"]
+
+    def test_overlap_that_was_sent_is_waited_for_from_its_signature_on(self) -> None:
+        """Signed on 2031-02-15: 30 days later is 2031-03-17, when the server moves; the old root goes on 2031-04-16."""
+        found = watched(old_root(200), new_root())
+        plan = make_schedule(found, Thresholds(), now=NOW, sent=NOW - 14 * DAY)
+        assert [(day(each.date), each.action.split(":")[0].split(",")[0]) for each in plan.steps] == [
+            ("2031-03-17", "make sure every device has this profile"),
+            ("2031-03-17", "move the server to a certificate of New Root"),
+            ("2031-04-16", "retire Old Root"),
+            ("2031-08-18", "replace the profile at the latest"),
+        ]
+        assert "30 days from 2031-02-15 on" in plan.steps[0].why
+        assert plan.findings == ()
+
+    @pytest.mark.parametrize(("left", "late"), [(16, False), (15, True), (-3, True)])
+    def test_overlap_that_was_sent_too_late_is_said(self, left: int, late: bool) -> None:
+        """The fleet has it on 2031-03-17, 16 days from now."""
+        found = watched(old_root(left), new_root())
+        plan = make_schedule(found, Thresholds(), now=NOW, sent=NOW - 14 * DAY)
+        assert [each.rule for each in plan.findings] == (["plan.too-late"] if late else [])
+
+    def test_overlap_that_the_fleet_has_leaves_an_overdue_move(self) -> None:
+        """Every device had it on 2031-01-30; the old root ended on 2031-02-26, and the server shows it still."""
+        new = issue("New Root", ca=True, key=ec_key(), start=NOW - 90 * DAY, end=NOW + 3650 * DAY)
+        plan = make_schedule(watched(old_root(-3), new), Thresholds(), now=NOW, sent=NOW - 60 * DAY)
+        steps = [(day(each.date), each.was and day(each.was), each.action.split()[0]) for each in plan.steps]
+        assert steps == [
+            ("2031-03-01", "2031-01-27", "replace"),
+            ("2031-03-01", "2031-01-30", "make"),
+            ("2031-03-01", "2031-02-26", "move"),
+            ("2031-03-01", None, "retire"),
+        ]
+        assert plan.findings == ()
+
+    def test_profile_without_a_signature_is_waited_for_from_today_on(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """Nothing tells when it was sent: 30 days from 2031-03-01 is 2031-03-31."""
+        old = old_root(200)
+        site = house(tmp_path / "site", old, new_root(), server=server_leaf(old))
+        assert mdmprofile("build", "-c", site.config, "-o", tmp_path / "out").code == 0
+        signed, plain = tmp_path / "out" / "enroll.mobileconfig", tmp_path / "plain.mobileconfig"
+        assert mdmprofile("unsign", signed, "-o", plain).code == 0
+        assert steps(mdmprofile, plain)[0] == ("2031-03-31", "make sure every device has this profile")
+        # The program signs at the real time, years before the tests' today.
+        assert steps(mdmprofile, signed)[0] == ("2031-03-01", "make sure every device has this profile")
 
     @pytest.mark.parametrize("apart", [timedelta(), timedelta(hours=-1)], ids=["same second", "an hour later"])
     def test_roots_made_in_one_session_are_told_apart_by_their_ends(self, apart: timedelta) -> None:

@@ -15,9 +15,9 @@ from mdmprofile.cli.recipient_flags import RECIPIENT_KEY_OPTIONS, load_recipient
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.errors import InputError, collect
 from mdmprofile.findings import by_severity
-from mdmprofile.plan import Thresholds, judge_dates
+from mdmprofile.plan import Thresholds, assume_sent, judge_dates
 from mdmprofile.reports.model import FileReport, View, inside
-from mdmprofile.reports.plan import as_dict, sections
+from mdmprofile.reports.plan import as_dict, headline, sections
 from mdmprofile.schedule import make_schedule
 from mdmprofile.secret import SecretSource
 from mdmprofile.targets import Keys, Target, date_identities, read_target
@@ -49,10 +49,10 @@ def command(
 ) -> int:
     """Plan the replacement: what ends when, the latest safe date, and the steps up to it.
 
-    Of a config, or of a profile as it is on devices. Where both the old and the next root are in it, or where a root
-    ends first, the steps are those of a change of the CA: the overlap profile, the wait for the fleet (the margin),
-    the server's move, the old root's end. --format ics is a calendar with alarms; imported again, it moves its
-    events.
+    Of a config, for the profile that will be sent, or of a profile as it was sent. Where both the old and the next
+    root are in it, or where a root ends first, the steps are those of a change of the CA: the overlap profile, the
+    wait for the fleet (the margin), the server's move, the old root's end. --format ics is a calendar with alarms;
+    imported again, it moves its events.
 
     \b
     Example:
@@ -76,20 +76,25 @@ def command(
         validity=read.validity or identity_validity,
         # The certificates of a bare file are nobody's trust yet.
         carries_trust=read.thresholds is not None or bool(read.source),
+        sent=min(read.signing_time or now, now) if read.source else None,
     )
-    findings = by_severity([*read.findings, *judge_dates(read.watched, thresholds, now=now)])
+    findings = by_severity([*read.findings, *plan.findings, *judge_dates(read.watched, thresholds, now=now)])
     here = [each._replace(where=inside(read.name, each.where)) for each in findings]
     text = session.report_format == "text"
+    title = read.display_name or read.identifier or os.path.basename(read.name)  # noqa: PTH119 - "-" has a name too
     view = View(
         now=now,
         findings=findings,
         # As text, the sections say it all.
         watched=() if text else read.watched,
         plan=plan,
+        # As text, it would head a list of payloads.
+        title="" if text else f"Replacement plan: {title}",
+        headline=headline(plan, now=now),
         errors=read.errors,
         extra={"plan": as_dict(plan, read.watched)},
         sections=sections(plan, read.watched, thresholds, now=now) if text else (),
-        by_file=[FileReport(read.name, here, read.errors, read.watched, thresholds, read.identifier)],
+        by_file=[FileReport(read.name, here, read.errors, read.watched, thresholds, read.identifier, title)],
     )
     return session.finish(view, output=output)
 
@@ -103,4 +108,18 @@ def _read(name: str, *, now: datetime, keys: Keys, variables: dict[str, Any], va
     found = date_identities(found, now=now, validity=validity)
     if found[0].errors and not found[0].watched:
         raise collect(found[0].errors)
-    return found[0]
+    return _assumed(found[0], now)
+
+
+def _assumed(target: Target, now: datetime) -> Target:
+    """The target, told that its identity is counted from today where no signature says when the profile was made."""
+    if target.signing_time is not None:
+        return target
+    sent = target.built if target.built and os.path.isfile(target.built) else ""  # noqa: PTH113 - as for folders
+    watched, notes = [], []
+    for each in target.watched:
+        counted = each.role == "identity" and each.certificate is None and each.not_after is not None
+        told, note = assume_sent(each, now, sent=sent) if counted else (each, None)
+        watched.append(told)
+        notes += [note] if note is not None else []
+    return target._replace(watched=tuple(watched), findings=(*target.findings, *notes))

@@ -85,7 +85,7 @@ def render(view: View) -> str:
         .generate(
             view=view,
             plan=view.plan,
-            verdict=_verdict(view.findings, errors),
+            verdict=_verdict(view.findings, errors, view.headline),
             findings=_sections(view.findings),
             errors=errors,
             entries=[entry for each in groups for entry in _entries(each, view.now, state_of)],
@@ -150,8 +150,11 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _verdict(findings: Sequence[Finding], errors: Sequence[MdmprofileError]) -> Verdict:
-    """The worst decides, in the order of the exit codes: an error, what could not be read, a warning, nothing."""
+def _verdict(findings: Sequence[Finding], errors: Sequence[MdmprofileError], headline: str) -> Verdict:
+    """The worst decides, in the order of the exit codes: an error, what could not be read, a warning, nothing.
+
+    Where nothing is wrong but there is something to do, that is said; beside what is wrong it is said too.
+    """
     counts = {kind: sum(each.severity is severity for each in findings) for severity, kind in _SECTIONS}
     said = [_count(counts[kind], kind) for kind in ("error", "warning") if counts[kind]]
     if errors:
@@ -165,7 +168,11 @@ def _verdict(findings: Sequence[Finding], errors: Sequence[MdmprofileError]) -> 
     else:
         notes = f"{_count(counts['note'], 'note')}, nothing worse"
         kind, word, said = "good", "All well", [notes if counts["note"] else "Nothing found"]
-    return Verdict(kind, word, said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}")
+        if headline:
+            # Somebody has a date to keep, so nothing says that all is well.
+            return Verdict("note", "To do", headline)
+    text = said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+    return Verdict(kind, word, f"{text}. {headline}" if headline else text)
 
 
 def _count(number: int, what: str) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from mdmprofile.moments import as_utc, day, shift, stamp
-from mdmprofile.plan import LATEST, Plan, Thresholds, Watched, make_plan, remedy
+from mdmprofile.plan import LATEST, Plan, Thresholds, Watched, is_ahead, make_plan, remedy
 from mdmprofile.printable import printable
 from mdmprofile.reports.model import FileReport, View
 
@@ -30,12 +30,18 @@ _NAMESPACE = uuid5(NAMESPACE_URL, "urn:mdmprofile:calendar")
 # SEQUENCE counts the seconds from here; it is an INTEGER of 31 bits and a sign (RFC 5545 section 3.3.8).
 _FIRST_SEQUENCE = datetime(2024, 1, 1, tzinfo=UTC)
 _LAST_SEQUENCE = 2**31 - 1
+_END = "Certificate end"
 # A subject can be megabytes long, and a calendar is looked at on a telephone.
 _LONGEST = 1000
+# Every event reminds at nine in the morning of its day; a step a week before, too.
+_MORNING, _WEEK = timedelta(hours=9), timedelta(days=7)
 
 
 class _Entry(NamedTuple):
-    """One event: ``about`` is what its UID is made of, ``alarms`` how long before it people are reminded."""
+    """One event: ``about`` is what its UID is made of, ``alarms`` how long before it people are reminded.
+
+    ``was`` is the date that has passed of what is still to be done.
+    """
 
     about: tuple[str, ...]
     date: datetime
@@ -43,6 +49,7 @@ class _Entry(NamedTuple):
     lines: tuple[str, ...]
     category: str
     alarms: tuple[timedelta, ...] = ()
+    was: datetime | None = None
 
 
 def render(view: View) -> str:
@@ -73,12 +80,24 @@ def _entries(view: View) -> Iterator[_Entry]:
         # The plan of the view is that of the file to replace first; each of several has its own.
         alone = len(reports) == 1 and view.plan is not None
         plan = view.plan if alone and view.plan is not None else make_plan(each.watched, each.thresholds)
-        yield from _of_file(each, plan, named=len(reports) > 1)
+        for entry in _of_file(each, plan, named=len(reports) > 1):
+            yield entry if entry.category == _END else _to_do(entry, view.now)
+
+
+def _to_do(entry: _Entry, now: datetime) -> _Entry:
+    """What should have been done by now is to be done today; a day that has passed reminds nobody."""
+    was = entry.was if is_ahead(entry.date, now) else entry.date
+    if was is None:
+        return entry
+    return entry._replace(date=max(entry.date, now), summary=f"{entry.summary}, overdue since {day(was)}")
 
 
 def _of_file(report: FileReport, plan: Plan, *, named: bool) -> Iterator[_Entry]:
     scope = report.identifier or _base_name(report.source)
-    suffix = f" ({_cut(scope)})" if named else ""
+    # A config and its profile have one identifier, and the files of two customers one base name.
+    names = dict.fromkeys((report.identifier, _base_name(report.source))) if named else [report.title]
+    title = ", ".join(_cut(each) for each in names if each)
+    suffix = f" ({title})" if title else ""
     source = f"Target: {_cut(report.source)}" if report.source else ""
     alarms = _alarms(report.thresholds)
     for each in report.watched:
@@ -88,20 +107,21 @@ def _of_file(report: FileReport, plan: Plan, *, named: bool) -> Iterator[_Entry]
                 each.not_after,
                 f"{_cut(each.label)} ends{suffix}",
                 (*_end_lines(each, each.not_after, plan), source),
-                "Certificate end",
+                _END,
                 alarms,
             )
     if plan.latest_safe_date is not None and plan.limited_by is not None and plan.limited_by.not_after is not None:
         limit, end = plan.limited_by, plan.limited_by.not_after
         why = f"Why: {_cut(limit.label)} ends on {day(end)}; then {limit.consequence}."
         lines = (why, "What to do: have a new profile on its way to every device by then.", source)
-        title = f"Latest safe date to replace the profile{suffix}"
-        yield _Entry((scope, "latest safe date"), plan.latest_safe_date, title, lines, "Latest safe date", alarms)
+        summary = f"Latest safe date to replace the profile{suffix}"
+        yield _Entry((scope, "latest safe date"), plan.latest_safe_date, summary, lines, "Latest safe date", alarms)
     for step in plan.steps:
         if step.key != LATEST:
             action = f"{step.action[:1].upper()}{step.action[1:]}"
             lines = (f"What to do: {step.action}.", f"Why: {step.why}.", source)
-            yield _Entry((scope, "step", step.key or step.action), step.date, f"{action}{suffix}", lines, "Step")
+            about = (scope, "step", step.key or step.action)
+            yield _Entry(about, step.date, f"{action}{suffix}", lines, "Step", (_WEEK,), step.was)
 
 
 def _end_lines(each: Watched, end: datetime, plan: Plan) -> Iterable[str]:
@@ -129,10 +149,10 @@ def _event(entry: _Entry, number: int, now: datetime) -> Event:
     event.add("description", "\n".join(printable(each) for each in entry.lines if each))
     event.add("categories", ["mdmprofile", entry.category])
     event.add("transp", "TRANSPARENT")
-    for before in entry.alarms:
+    for trigger in (*(-each for each in entry.alarms), _MORNING):
         alarm = Alarm()
         alarm.add("action", "DISPLAY")
-        alarm.add("trigger", -before)
+        alarm.add("trigger", trigger)
         alarm.add("description", summary)
         event.add_component(alarm)
     return event

@@ -33,7 +33,8 @@ class FileReport(NamedTuple):
     """What was found in one of several files or servers; the findings' places are inside it.
 
     ``watched`` is what ends in it, where the command looks at dates, and ``thresholds`` what that was held against.
-    ``identifier`` is the profile's own, where there is one: what it is known by wherever its file lies.
+    ``identifier`` is the profile's own, where there is one: what it is known by wherever its file lies. ``title`` is
+    what people call it, where the report is the plan of this one.
     """
 
     source: str
@@ -42,6 +43,7 @@ class FileReport(NamedTuple):
     watched: Sequence[Watched] = ()
     thresholds: Thresholds = Thresholds()
     identifier: str = ""
+    title: str = ""
 
     @property
     def is_file(self) -> bool:
@@ -73,7 +75,7 @@ class View(NamedTuple):
     """One command's result: what it looked at, what it found, and what it made.
 
     ``by_file`` says it again file by file, for the formats that keep files apart; ``exit_code`` is the one that the
-    command will end with.
+    command will end with. ``headline`` is what to do next, where that says more than that nothing was found.
     """
 
     now: datetime
@@ -88,6 +90,7 @@ class View(NamedTuple):
     sections: Sequence[Section] = ()
     by_file: Sequence[FileReport] = ()
     exit_code: int = 0
+    headline: str = ""
 
 
 def as_dict(view: View) -> dict[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from mdmprofile.findings import Finding
-from mdmprofile.moments import day
-from mdmprofile.plan import Plan, Watched, days_left
+from mdmprofile.moments import ago, day
+from mdmprofile.plan import Plan, Watched, days_left, is_ahead
 from mdmprofile.printable import columns, fitted, printable
 from mdmprofile.reports.limits import MAX_BARS, MAX_ROWS, bars_left_out, first_to_end, rows_left_out, shown_findings
 from mdmprofile.reports.model import Section, View
@@ -26,7 +27,7 @@ def render(view: View) -> str:
         _timeline(view),
         [printable(each) for each in view.files],
         _findings(view),
-        [plan_line(view.plan)] if view.plan is not None and view.watched else [],
+        [plan_line(view.plan, view.now)] if view.plan is not None and view.watched else [],
     ]
     return "\n\n".join("\n".join(lines) for lines in blocks if lines)
 
@@ -48,15 +49,16 @@ def rule_label(found: Finding) -> str:
     return f"{found.rule}, observed" if found.source == "observed" else found.rule
 
 
-def plan_line(plan: Plan) -> str:
-    """The latest safe replacement date and what sets it, in one sentence."""
+def plan_line(plan: Plan, now: datetime) -> str:
+    """The latest safe replacement date and what sets it, in one sentence; how long ago it was where it has passed."""
     if plan.latest_safe_date is None or plan.limited_by is None or plan.limited_by.not_after is None:
         return "Latest safe replacement date: not known, because nothing with a known end is baked in."
     limit = plan.limited_by
     end = day(plan.limited_by.not_after)
     planned = f"; planned for {day(plan.replace_on)}" if plan.replace_on else ""
+    passed = "" if is_ahead(plan.latest_safe_date, now) else f", passed {ago(plan.latest_safe_date, now)}"
     return (
-        f"Latest safe replacement date: {day(plan.latest_safe_date)}, because {printable(limit.label)} "
+        f"Latest safe replacement date: {day(plan.latest_safe_date)}{passed}, because {printable(limit.label)} "
         f"ends on {end}{planned}."
     )
 

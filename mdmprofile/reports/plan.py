@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from mdmprofile.moments import day, spoken
-from mdmprofile.plan import Plan, Step, Thresholds, Watched
+from mdmprofile.plan import Plan, Step, Thresholds, Watched, is_ahead
 from mdmprofile.reports.model import Line, Section
 from mdmprofile.reports.plain import plan_line
 
@@ -42,6 +42,16 @@ def as_dict(plan: Plan, watched: Sequence[Watched]) -> dict[str, Any]:
     return plan.as_dict() | {"ends": ends}
 
 
+def headline(plan: Plan, *, now: datetime) -> str:
+    """The first thing to do, and by when."""
+    if not plan.steps:
+        return ""
+    step = plan.steps[0]
+    if step.was is not None:
+        return f"Due since {day(step.was)}: {step.action}"
+    return f"Today: {step.action}" if day(step.date) == day(now) else f"Next, by {day(step.date)}: {step.action}"
+
+
 def _known(watched: Sequence[Watched]) -> Iterable[tuple[datetime, Watched]]:
     known = ((each.not_after, each) for each in watched if each.not_after is not None)
     return sorted(known, key=lambda pair: pair[0])
@@ -49,8 +59,8 @@ def _known(watched: Sequence[Watched]) -> Iterable[tuple[datetime, Watched]]:
 
 def _answer(plan: Plan, now: datetime) -> Iterable[Line]:
     latest = plan.latest_safe_date
-    yield Line(plan_line(plan), "bold")
-    if latest is not None and latest.date() < now.date():
+    yield Line(plan_line(plan, now), "bold")
+    if latest is not None and not is_ahead(latest, now):
         yield Line("It has passed: replace the profile now.", "bad")
 
 
@@ -61,7 +71,8 @@ def _end(each: Watched, end: datetime, thresholds: Thresholds, now: datetime) ->
 
 
 def _step(step: Step) -> Iterable[Line]:
-    yield Line(f"{day(step.date)}  {step.action}")
+    was = f" (was {day(step.was)})" if step.was is not None else ""
+    yield Line(f"{day(step.date)}  {step.action}{was}", "bad" if was else "")
     yield Line(f"{'':<10}  {step.why}", "dim")
 
 

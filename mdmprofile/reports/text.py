@@ -59,7 +59,7 @@ def draw(view: View, console: Console) -> None:
     if left_out:
         console.print(Text(left_out, style="dim"))
     if view.plan is not None and view.watched:
-        console.print(Text(plan_line(view.plan), style="bold"))
+        console.print(Text(plan_line(view.plan, view.now), style="bold"))
 
 
 def _section(section: Section, console: Console) -> None:
