@@ -83,19 +83,20 @@ def command(
     thresholds = thresholds._replace(critical=base.critical if critical is None else critical)
     with Progress(shown=not session.quiet, colour=session.colour, doing="rehearsing", unit="parts") as bar:
         rehearsal = rehearse(enrolled, route, at=now, thresholds=thresholds, progress=bar.tell)
-    return session.finish(_view(rehearsal, enrolled.title, source, now, errors), output=output)
+    view = _view(rehearsal, enrolled.title, now, FileReport(source, errors=errors, thresholds=thresholds))
+    return session.finish(view, output=output)
 
 
-def _view(rehearsal: Rehearsal, title: str, source: str, now: datetime, errors: tuple[MdmprofileError, ...]) -> View:
+def _view(rehearsal: Rehearsal, title: str, now: datetime, report: FileReport) -> View:
     return View(
         now=now,
         findings=[each for each in rehearsal.findings if each.rule != "live.passed"],
-        errors=errors,
+        errors=report.errors,
         sections=sections(rehearsal, title),
         extra={
             "findings": [each.as_dict() for each in rehearsal.findings],
             "steps": [step_dict(each) for each in rehearsal.steps],
             "certificates": [certificate_dict(each, now) for each in rehearsal.watched],
         },
-        by_file=[FileReport(source, rehearsal.findings, errors, rehearsal.watched)],
+        by_file=[report._replace(findings=rehearsal.findings, watched=rehearsal.watched)],
     )
