@@ -15,7 +15,7 @@ from mdmprofile.configured import read_config
 from mdmprofile.contents import ISSUED, SUFFIXES, Keys, Target, is_foreign, read_contents
 from mdmprofile.errors import InputError, MdmprofileError, PasswordError
 from mdmprofile.folders import EVERYTHING, Choice, walk
-from mdmprofile.inputs import MAX_PROFILE, STDIN, place_of, read_file
+from mdmprofile.inputs import ABSENT, MAX_PROFILE, STDIN, place_of, read_file
 from mdmprofile.moments import day, shift, spoken
 from mdmprofile.plan import Thresholds
 from mdmprofile.probe.locations import is_url, name_of
@@ -27,6 +27,8 @@ __all__ = ["Keys", "Target", "date_identities", "read_target", "read_targets"]
 Begin = Callable[[str], Callable[[], Target]]
 _PLACE = re.compile(r" #\d+$")
 _CONFIG = ".toml"
+# A host's name or address, with or without a port, where somebody forgot the https://.
+_HOST = re.compile(r"(?=.*[.:])[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*(?P<port>:[0-9]{1,5})?")
 
 
 class _How(NamedTuple):
@@ -188,7 +190,14 @@ def _attempt(read: Callable[[], Target], place: str) -> Target:
 
 
 def _file(path: Path, keys: Keys) -> Target:
-    return read_contents(read_file(path, limit=MAX_PROFILE), source=place_of(path), keys=keys)
+    try:
+        data = read_file(path, limit=MAX_PROFILE)
+    except InputError as error:
+        host = _HOST.fullmatch(str(path))
+        if error.message == ABSENT and host and path.suffix.lower() not in SUFFIXES:
+            error.hint = f"{'' if host['port'] else 'check the path, or, for a server, '}give https://{path}"
+        raise
+    return read_contents(data, source=place_of(path), keys=keys)
 
 
 def _directory(path: Path, how: _How) -> _Named:

@@ -112,6 +112,60 @@ class TestIdentities:
         assert (len(fine["certificates"]), fine["identities"]) == (1, [])
 
 
+class TestMistakes:
+    """What people type that is nearly right is answered with what is."""
+
+    @pytest.mark.parametrize("command", ["check", "plan", "doctor"])
+    def test_warning_that_comes_after_the_error_is_refused(self, site: Site, mdmprofile: Command, command: str) -> None:
+        """The same time twice is taken."""
+        outcome = mdmprofile(command, site.config, "--warn", "3d", "--critical", "4d")
+        assert outcome.code == 3
+        assert "--warn 3 days is shorter than --critical 4 days" in outcome.err
+        if command != "doctor":
+            assert mdmprofile(command, site.config, "--warn", "4d", "--critical", "4d").code == 0
+
+    @pytest.mark.parametrize("name", ["mdm.example.com:8443", "localhost:443", "mdm.example.com", "192.0.2.7:8443"])
+    def test_server_without_its_scheme_is_told_how_to_name_it(self, mdmprofile: Command, name: str) -> None:
+        """Nobody looks for a file of that name."""
+        outcome = mdmprofile("check", name)
+        assert outcome.code == 3
+        assert f"give https://{name})" in outcome.err
+
+    @pytest.mark.parametrize("name", ["enroll.mobileconfig", "root.pem", "a/b.example.com:1", "x" * 200, "enroll"])
+    def test_absent_file_is_told_nothing_about_servers(self, mdmprofile: Command, name: str) -> None:
+        """What has the name of a file is one."""
+        outcome = mdmprofile("check", name)
+        assert outcome.code == 3
+        assert "no such file (check the path)" in outcome.err
+
+    @pytest.mark.parametrize("named", ["link", "directory"])
+    def test_link_to_nothing_is_called_one(self, mdmprofile: Command, tmp_path: Path, named: str) -> None:
+        """The name is there, so that 'no such file' would puzzle whoever looks."""
+        (tmp_path / "a.pem").symlink_to(tmp_path / "absent.pem")
+        outcome = mdmprofile("check", tmp_path / "a.pem" if named == "link" else tmp_path)
+        assert outcome.code == 3
+        assert f"{tmp_path / 'a.pem'}: is a link to nothing (correct the link)" in outcome.err
+
+    @pytest.mark.parametrize("words", [("lint",), ("show",), ("diff", "other")])
+    def test_config_in_a_profiles_place_is_called_one(
+        self, site: Site, mdmprofile: Command, words: tuple[str, ...]
+    ) -> None:
+        """With variables in it, it is still no template of a profile."""
+        site.edit(lambda text: text.replace("com.example.mdm.enroll", "com.example.{{ tenant }}"))
+        outcome = mdmprofile(words[0], site.config, *[site.config for _ in words[1:]])
+        assert outcome.code == 3
+        assert f"{site.config}: is a config, not a profile (mdmprofile build makes a profile of it)" in outcome.err
+
+    def test_legend_names_the_letters_that_are_there(self, site: Site, mdmprofile: Command, tmp_path: Path) -> None:
+        """A server's certificate has no latest safe date."""
+        config = mdmprofile("check", site.config).out
+        assert "S latest safe date, R planned replacement" in config
+        (tmp_path / "leaf.pem").write_bytes(server_leaf(site.intermediate).pem)
+        assert "S latest safe date" not in mdmprofile("check", tmp_path / "leaf.pem").out
+        _, screen = terminal("check", tmp_path / "leaf.pem", *AT)
+        assert "latest safe date" not in screen.lower().partition("latest safe replacement date")[0]
+
+
 class TestSteps:
     """The plan's steps are those of every target, its dates those of the one to replace first."""
 
