@@ -137,4 +137,10 @@ LIVE_RULES: dict[str, Rule] = {
         "try it with one device before the profile goes to all",
         "mdmprofile",
     ),
+    "service.not-fetched": Rule(
+        "info",
+        "Of a URL with a path, only the certificates of the server were looked at.",
+        "name /MDMServiceConfig, a profile or a certificate file, where its content matters",
+        "mdmprofile",
+    ),
 }

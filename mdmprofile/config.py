@@ -26,6 +26,8 @@ DEFAULT_CRITICAL = timedelta(days=7)
 # Leaves a key out that would otherwise have a default, as some inherited profiles do.
 UNSET = "unset"
 
+CONFIG_NAME = "enroll.toml"
+
 # The parser's time and memory grow with the square of a dotted key's parts.
 _MAX_DOTS = 500
 
@@ -208,6 +210,22 @@ def parse_toml(data: bytes, *, source: str) -> dict[str, Any]:
         raise ConfigError(
             "is not valid TOML: nested too deeply, or a value out of range", where=source, hint="simplify it"
         ) from None
+
+
+def has_config_table(data: bytes) -> bool:
+    """Whether one of a config's tables begins somewhere in the bytes, broken as the rest may be."""
+    return re.search(rb"(?m)^(?:\xef\xbb\xbf)?[ \t]*\[(?:profile|server|identity)\]", data) is not None
+
+
+def is_damaged_config(data: bytes) -> bool:
+    """Whether the bytes have a config's table and are no TOML."""
+    if len(data) > MAX_CONFIG or not has_config_table(data):
+        return False
+    try:
+        parse_toml(data, source="")
+    except ConfigError:
+        return True
+    return False
 
 
 # What a flag chooses instead of another key of the same table.

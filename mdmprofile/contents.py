@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.chain import LEAF
 from mdmprofile.cms.trust import judge_trust
 from mdmprofile.cms.verify import Signature, is_signed, verify
+from mdmprofile.config import CONFIG_NAME, is_damaged_config
 from mdmprofile.containers import MAX_IN_ONE_FILE, is_certificate, is_pkcs12, load_certificates, load_pkcs12
 from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, password_from
 from mdmprofile.findings import Finding, finding
@@ -70,10 +72,14 @@ class Target(NamedTuple):
         return (_within(self.source, each) for each in found)
 
 
-def is_foreign(data: bytes, suffix: str) -> bool:
-    """Whether bytes that nobody named, found in a directory, are none of ours; ``suffix`` is the file's, lower-case."""
+def is_foreign(data: bytes, file: Path) -> bool:
+    """Whether bytes that nobody named, found in a directory in ``file``, are none of ours."""
+    suffix = file.suffix.lower()
     if suffix == ".toml":
-        return not (b"server" in data and b"identity" in data)
+        # What is left of a config after an accident is an error under its usual name, and no silence.
+        return file.name.lower() != CONFIG_NAME and not (
+            (b"server" in data and b"identity" in data) or is_damaged_config(data)
+        )
     if b"-----BEGIN " in data:
         # Prose can speak of certificates; under a name that tells nothing, only a whole one counts.
         mark = b"" if suffix in SUFFIXES else b"-----END "

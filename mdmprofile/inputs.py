@@ -37,6 +37,8 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
     except IsADirectoryError:
         raise InputError("is a directory where a file belongs", where=where, hint="name the file in it") from None
     except FileNotFoundError:
+        if os.path.islink(path):  # noqa: PTH114 - as above
+            raise InputError("is a link to nothing", where=where, hint="correct the link") from None
         raise InputError(ABSENT, where=where, hint="check the path") from None
     except (OSError, ValueError) as error:
         if os.path.isdir(path):  # noqa: PTH112 - Windows reports a directory as a refused permission

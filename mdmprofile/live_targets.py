@@ -19,11 +19,16 @@ from mdmprofile.probe.network import Route
 from mdmprofile.probe.tls import MAX_SERVED, Served, shake_hands
 from mdmprofile.published import ANCHORS, SERVICE_PATH, TRUST_PROFILE, read_service_config
 from mdmprofile.rules.served import DeviceTrust, Shown, judge_alone, judge_shown
+from mdmprofile.tables import nearest
 
 # Dates are what check judges itself, with its own thresholds.
 _DATED = ("tls.expired",)
 # A config names files beside it, which nobody can fetch.
 _DOCUMENTS = tuple(SUFFIXES - {".toml"})
+
+
+# What a longer last part of a path is like does not matter.
+_LONGEST_NAME = 100
 
 
 class _DistrustedError(NetworkError):
@@ -62,7 +67,23 @@ def read_server(url: str, asking: Asking) -> Target:
     if not location.is_secure:
         raise NetworkError("has no certificate to look at", where=location.place, hint="give an https:// URL")
     served = shake_hands(location, asking.route)
-    return Target(_shown_by(served), tuple(_judge(served, asking)))
+    return Target(_shown_by(served), (*_judge(served, asking), *_not_fetched(location, path)))
+
+
+def _not_fetched(location: Location, path: str) -> Iterable[Finding]:
+    """What was passed over without a word otherwise, where somebody meant a document."""
+    if path in {"", "/"}:
+        return
+    message = f"only the certificates of the server were looked at; {path} was not fetched"
+    last = path.rstrip("/").rpartition("/")[2]
+    meant = nearest(last.lower()[:_LONGEST_NAME], [SERVICE_PATH.strip("/").lower()])
+    hint = f"give {location.origin}{SERVICE_PATH} to have {SERVICE_PATH} read" if meant else ""
+    yield finding(
+        "service.not-fetched",
+        message + (f" (did you mean {SERVICE_PATH}?)" if meant else ""),
+        where=location.place,
+        hint=hint,
+    )
 
 
 def _document(location: Location, asking: Asking) -> Target:

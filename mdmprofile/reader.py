@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.cms.structure import holds_content
 from mdmprofile.cms.verify import Signature, is_signed, verify
+from mdmprofile.config import has_config_table
 from mdmprofile.containers import is_certificate, is_pkcs12, load_certificates
 from mdmprofile.errors import CertificateError, Problems, ProfileError
 from mdmprofile.findings import Finding
 from mdmprofile.inputs import MAX_PROFILE
 from mdmprofile.profile import Profile, parse
 from mdmprofile.propertylist import looks_like_plist
+
+CONFIG = "config"
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def open_profile(data: bytes, *, source: str = "", recipient: Identity | None = 
         raise ProfileError("is empty where a profile belongs", where=source, hint="copy the file again")
     kind = _other_kind(data)
     if kind:
-        hint = "mdmprofile check judges certificates"
+        hint = "mdmprofile build makes a profile of it" if kind == CONFIG else "mdmprofile check judges certificates"
         raise ProfileError(f"is a {kind}, not a profile", where=source, hint=hint)
     signature = verify(data, source=source) if is_signed(data) else None
     content = signature.content if signature else data
@@ -86,6 +89,8 @@ def _other_kind(data: bytes) -> str:
         return "certificate"
     if is_pkcs12(data):
         return "PKCS#12"
+    if not looks_like_plist(data) and not is_signed(data) and has_config_table(data):
+        return CONFIG
     return "certificate" if data[:1] == b"0" and is_certificate(data) else ""
 
 

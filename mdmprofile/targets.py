@@ -15,8 +15,9 @@ from mdmprofile.configured import read_config
 from mdmprofile.contents import ISSUED, SUFFIXES, Keys, Target, is_foreign, read_contents
 from mdmprofile.errors import InputError, MdmprofileError, PasswordError
 from mdmprofile.folders import EVERYTHING, Choice, walk
-from mdmprofile.inputs import MAX_PROFILE, STDIN, place_of, read_file
+from mdmprofile.inputs import ABSENT, MAX_PROFILE, STDIN, place_of, read_file
 from mdmprofile.moments import day, shift, spoken
+from mdmprofile.plan import Thresholds
 from mdmprofile.probe.locations import is_url, name_of
 from mdmprofile.templating import Variables
 
@@ -26,6 +27,8 @@ __all__ = ["Keys", "Target", "date_identities", "read_target", "read_targets"]
 Begin = Callable[[str], Callable[[], Target]]
 _PLACE = re.compile(r" #\d+$")
 _CONFIG = ".toml"
+# A host's name or address, with or without a port, where somebody forgot the https://.
+_HOST = re.compile(r"(?=.*[.:])[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*(?P<port>:[0-9]{1,5})?")
 
 
 class _How(NamedTuple):
@@ -63,12 +66,14 @@ def read_targets(
     """What each named target holds, file by file, so that a million files need no more memory than one.
 
     Every config is read first: it says how long the SCEP and ACME identities of its profile are valid, unless
-    ``validity`` does. ``progress`` is told how many files of how many are done. ``begin`` begins to read a server, so
-    that all are asked at once, and what it returns waits for one; without it URLs are errors. See ``read_target``.
+    ``validity`` does, and what the profile's ends are held against. ``progress`` is told how many files of how many are
+    done. ``begin`` begins to read a server, so that all are asked at once, and what it returns waits for one; without
+    it URLs are errors. See ``read_target``.
     """
     how = _How(now, keys or Keys(), variables, choice, begin or _no_servers)
     named = [_named(each, how) for each in names]
-    known = _validities(config for each in named for config in each.configs)
+    configs = [config for each in named for config in each.configs]
+    known, judged = _validities(configs), _thresholds(configs)
     total = sum(each.files for each in named)
     done = 0
 
@@ -80,7 +85,10 @@ def read_targets(
 
     for each in named:
         for target in each.read(advance):
-            yield _dated(target, validity or known.get(target.identifier), now)
+            paired = judged.get(target.identifier) if target.source else None
+            yield _dated(
+                target._replace(thresholds=paired or target.thresholds), validity or known.get(target.identifier), now
+            )
 
 
 def read_target(
@@ -118,6 +126,15 @@ def _no_servers(name: str) -> Callable[[], Target]:
 
 def _validities(targets: Iterable[Target]) -> dict[str, timedelta]:
     return {each.identifier: each.validity for each in targets if each.validity is not None}
+
+
+def _thresholds(configs: Iterable[Target]) -> dict[str, Thresholds]:
+    """What profiles are held against, by identifier; of several configs that differ nobody can tell which it is."""
+    known: dict[str, set[Thresholds]] = {}
+    for each in configs:
+        if each.identifier and each.thresholds is not None:
+            known.setdefault(each.identifier, set()).add(each.thresholds)
+    return {identifier: next(iter(those)) for identifier, those in known.items() if len(those) == 1}
 
 
 def _dated(target: Target, validity: timedelta | None, now: datetime) -> Target:
@@ -171,7 +188,14 @@ def _attempt(read: Callable[[], Target], place: str) -> Target:
 
 
 def _file(path: Path, keys: Keys) -> Target:
-    return read_contents(read_file(path, limit=MAX_PROFILE), source=place_of(path), keys=keys)
+    try:
+        data = read_file(path, limit=MAX_PROFILE)
+    except InputError as error:
+        host = _HOST.fullmatch(str(path))
+        if error.message == ABSENT and host and path.suffix.lower() not in SUFFIXES:
+            error.hint = f"{'' if host['port'] else 'check the path, or, for a server, '}give https://{path}"
+        raise
+    return read_contents(data, source=place_of(path), keys=keys)
 
 
 def _directory(path: Path, how: _How) -> _Named:
@@ -224,7 +248,7 @@ def _found(file: Path, how: _How) -> Target | None:
         if suffix not in SUFFIXES and not how.choice.include:
             return None
         return Target((), errors=(error,), name=place)
-    if not how.choice.include and is_foreign(data, suffix):
+    if not how.choice.include and is_foreign(data, file):
         return None
     if suffix == _CONFIG:
         return _attempt(partial(read_config, file, now=how.now, commands=False), place)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from conftest import Command
+from conftest import Command, Outcome
 from mdmprofile.moments import stamp
 from pki import DAY, NOW, Entity, Site, issue, root_ca, server_leaf
 
@@ -91,6 +91,118 @@ def hostile(tmp_path: Path) -> Path:
     file = tmp_path / "a\x1b[2J\u202e.pem"
     file.write_bytes(issue(HOSTILE, ca=True, start=NOW - 9 * DAY, end=NOW - DAY).pem)
     return file
+
+
+class TestIdentities:
+    """What ends and has no certificate yet."""
+
+    def test_identities_without_a_certificate_are_listed_apart(self, site: Site, mdmprofile: Command) -> None:
+        """As CSV and the table have them: with the end where it is known, and without one where it is not."""
+        end = {"role": "identity", "sha256": "", "not_before": None, "baked_in": True}
+        report = mdmprofile("check", site.config, "--format", "json").json
+        where = f"{site.config}: identity.validity"
+        subject = "from SCEP, valid for 365 days"
+        known = {"subject": subject, "not_after": stamp(NOW + 365 * DAY), "days_left": 365, "where": where}
+        assert report["identities"] == [end | known]
+        assert all(each["sha256"] for each in report["certificates"])
+        site.edit(lambda text: text.replace('validity = "365d"', ""))
+        (identity,) = mdmprofile("check", site.config, "--format", "json").json["identities"]
+        assert (identity["subject"], identity["not_after"], identity["days_left"]) == ("from SCEP", None, None)
+        fine = mdmprofile("check", site.folder / "root.pem", "--format", "json").json
+        assert (len(fine["certificates"]), fine["identities"]) == (1, [])
+
+
+class TestMistakes:
+    """What people type that is nearly right is answered with what is."""
+
+    @pytest.mark.parametrize("command", ["check", "plan", "doctor"])
+    def test_warning_that_comes_after_the_error_is_refused(self, site: Site, mdmprofile: Command, command: str) -> None:
+        """The same time twice is taken."""
+        outcome = mdmprofile(command, site.config, "--warn", "3d", "--critical", "4d")
+        assert outcome.code == 3
+        assert "--warn 3 days is shorter than --critical 4 days" in outcome.err
+        if command != "doctor":
+            assert mdmprofile(command, site.config, "--warn", "4d", "--critical", "4d").code == 0
+
+    @pytest.mark.parametrize("name", ["mdm.example.com:8443", "localhost:443", "mdm.example.com", "192.0.2.7:8443"])
+    def test_server_without_its_scheme_is_told_how_to_name_it(self, mdmprofile: Command, name: str) -> None:
+        """Nobody looks for a file of that name."""
+        outcome = mdmprofile("check", name)
+        assert outcome.code == 3
+        assert f"give https://{name})" in outcome.err
+
+    @pytest.mark.parametrize("name", ["enroll.mobileconfig", "root.pem", "a/b.example.com:1", "x" * 200, "enroll"])
+    def test_absent_file_is_told_nothing_about_servers(self, mdmprofile: Command, name: str) -> None:
+        """What has the name of a file is one."""
+        outcome = mdmprofile("check", name)
+        assert outcome.code == 3
+        assert "no such file (check the path)" in outcome.err
+
+    @pytest.mark.parametrize("named", ["link", "directory"])
+    def test_link_to_nothing_is_called_one(self, mdmprofile: Command, tmp_path: Path, named: str) -> None:
+        """The name is there, so that 'no such file' would puzzle whoever looks."""
+        (tmp_path / "a.pem").symlink_to(tmp_path / "absent.pem")
+        outcome = mdmprofile("check", tmp_path / "a.pem" if named == "link" else tmp_path)
+        assert outcome.code == 3
+        assert f"{tmp_path / 'a.pem'}: is a link to nothing (correct the link)" in outcome.err
+
+    @pytest.mark.parametrize("words", [("lint",), ("show",), ("diff", "other")])
+    def test_config_in_a_profiles_place_is_called_one(
+        self, site: Site, mdmprofile: Command, words: tuple[str, ...]
+    ) -> None:
+        """With variables in it, it is still no template of a profile."""
+        site.edit(lambda text: text.replace("com.example.mdm.enroll", "com.example.{{ tenant }}"))
+        outcome = mdmprofile(words[0], site.config, *[site.config for _ in words[1:]])
+        assert outcome.code == 3
+        assert f"{site.config}: is a config, not a profile (mdmprofile build makes a profile of it)" in outcome.err
+
+    def test_legend_names_the_letters_that_are_there(self, site: Site, mdmprofile: Command, tmp_path: Path) -> None:
+        """A server's certificate has no latest safe date."""
+        config = mdmprofile("check", site.config).out
+        assert "S latest safe date, R planned replacement" in config
+        (tmp_path / "leaf.pem").write_bytes(server_leaf(site.intermediate).pem)
+        assert "S latest safe date" not in mdmprofile("check", tmp_path / "leaf.pem").out
+        _, screen = terminal("check", tmp_path / "leaf.pem", *AT)
+        assert "latest safe date" not in screen.lower().partition("latest safe replacement date")[0]
+
+
+class TestSteps:
+    """The plan's steps are those of every target, its dates those of the one to replace first."""
+
+    @staticmethod
+    def steps(outcome: Outcome) -> list[tuple[str, str]]:
+        return [(each["date"], each["action"]) for each in outcome.json["plan"]["steps"]]
+
+    def test_what_another_target_needs_sooner_is_a_step(self, site: Site, mdmprofile: Command, tmp_path: Path) -> None:
+        """A server's certificate that nobody named in the config is renewed first, and nothing is said twice."""
+        leaf = issue("near.example.com", end=NOW + 31 * DAY)
+        (tmp_path / "near.pem").write_bytes(leaf.pem)
+        alone = mdmprofile("check", site.config, "--format", "json")
+        both = mdmprofile("check", site.config, tmp_path / "near.pem", site.config, "--format", "json")
+        renewal = ("2031-03-02", "renew the server's certificate near.example.com")
+        assert self.steps(both) == [renewal, *self.steps(alone)]
+        assert both.json["plan"] == alone.json["plan"] | {"steps": both.json["plan"]["steps"]}
+
+    def test_steps_of_several_profiles_say_which(self, site: Site, mdmprofile: Command) -> None:
+        """Two latest dates of one plan would contradict each other."""
+        other = site.folder / "other.toml"
+        text = site.config.read_text().replace("com.example.mdm.enroll", "com.example.other")
+        other.write_text(text.replace('"365d"', '"465d"'))
+        found = self.steps(mdmprofile("check", other, site.config, "--format", "json"))
+        at_the_latest = [(date, action) for date, action in found if "at the latest" in action]
+        assert at_the_latest == [
+            (stamp(NOW + 335 * DAY)[:10], "replace the profile com.example.mdm.enroll at the latest"),
+            (stamp(NOW + 435 * DAY)[:10], "replace the profile com.example.other at the latest"),
+        ]
+
+    def test_steps_are_the_earliest_of_many(self, mdmprofile: Command, tmp_path: Path) -> None:
+        """Nobody reads thousands, whatever their order."""
+        for number in range(120):
+            leaf = server_leaf(root_ca(), f"{number}.example.com", days=400 - number)
+            (tmp_path / f"{number:03}.pem").write_bytes(leaf.pem)
+        found = self.steps(mdmprofile("check", tmp_path, "--format", "json"))
+        renewed = [action.split()[-1] for _, action in found]
+        assert renewed == [f"{number}.example.com" for number in range(119, 69, -1)]
 
 
 class TestExitCodes:
@@ -219,7 +331,7 @@ class TestJson:
         """INTERFACE's words, with nothing on standard error."""
         outcome = mdmprofile("check", site.config, "--format", "json", "--replace-on", "2041-01-01")
         report = outcome.json
-        assert set(report) == {"findings", "plan", "certificates"}
+        assert set(report) == {"findings", "plan", "certificates", "identities"}
         assert {"role", "subject", "sha256", "not_before", "not_after", "days_left", "where"} <= set(
             report["certificates"][0]
         )

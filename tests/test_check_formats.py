@@ -137,7 +137,7 @@ class TestNagios:
         assert (said, outcome.code) == (state, code)
         assert data["unread"].value == ("broken" in names)
 
-    def test_text_says_what_ends_when_how_many_more_and_the_latest_safe_date(
+    def test_text_says_what_ends_when_what_else_and_the_latest_safe_date(
         self, targets: dict[str, Path], mdmprofile: Command
     ) -> None:
         """The worst comes first, whatever the order on the command line."""
@@ -145,7 +145,7 @@ class TestNagios:
         _, text, data = plugin_line(outcome.out)
         assert text.startswith("root Over expired on 2031-02-28: devices no longer trust the server")
         assert f"({targets['expired']})" in text
-        assert text.endswith("; 1 more finding; latest safe replacement date 2031-01-29 has passed")
+        assert text.endswith("; root Nearly ends on 2031-03-21; latest safe replacement date 2031-01-29 has passed")
         assert data == {
             "days_left": Value(-1, "30:", "7:"),
             "days_to_latest_safe_date": Value(-31, "", ""),
@@ -154,6 +154,46 @@ class TestNagios:
             "warnings": Value(1, "", ""),
             "unread": Value(0, "", ""),
         }
+
+    def test_three_things_are_named_and_the_rest_counted(self, mdmprofile: Command, tmp_path: Path) -> None:
+        """The worst in full, two more in a few words, and none of them twice though it is in two files."""
+        for days, name in ((2, "First"), (3, "Second"), (-1, "Over"), (20, "Third")):
+            (tmp_path / f"{name}.pem").write_bytes(ending_in(days, name).pem if days > 0 else expired(name).pem)
+        (tmp_path / "copy.pem").write_bytes((tmp_path / "Over.pem").read_bytes())
+        text = plugin_line(mdmprofile("check", tmp_path, "--format", "nagios").out)[1]
+        assert text.startswith("root Over expired on 2031-02-28: devices no longer trust the server")
+        others = "; root First ends on 2031-03-03; root Second ends on 2031-03-04; 2 more findings; latest safe"
+        assert others in text
+
+    def test_date_says_that_an_identity_is_not_in_it(self, mdmprofile: Command, site: Site) -> None:
+        """Of a profile alone nobody knows when the identities that devices fetched end."""
+        assert mdmprofile("build", "-c", site.config, "-o", site.folder / "out").code == 0
+        profile = site.folder / "out" / "enroll.mobileconfig"
+        state, text, _ = plugin_line(mdmprofile("check", profile, "--format", "nagios").out)
+        assert state == "OK"
+        assert re.search(r"latest safe replacement date \d{4}-\d\d-\d\d, identity not counted because its", text)
+        told = mdmprofile("check", profile, "--format", "nagios", "--identity-validity", "9999d")
+        assert "not counted" not in plugin_line(told.out)[1]
+
+    def test_rehearsal_says_how_its_steps_went_and_no_date_of_a_plan(self, mdmprofile: Command, site: Site) -> None:
+        """Its performance data has what the servers showed, held against the thresholds that were asked for."""
+        steps = [{"outcome": each} for each in ("passed", "passed", "not tried", "failed")]
+        leaf = watch(Certificate(server_leaf(root_ca(), days=90).der), "leaf", "a")
+        report = FileReport("a.mobileconfig", watched=[leaf], thresholds=Thresholds(warn=100 * DAY))
+        shown = View(NOW, by_file=[report], extra={"steps": steps})
+        _, text, data = plugin_line(nagios.render(shown))
+        assert text == (
+            "leaf mdm.example.com ends first, on 2031-05-30, in 90 days; 2 steps passed, 1 not tried, 1 failed"
+        )
+        assert data["days_left"] == Value(90, "100:", "7:")
+        assert data["certificates"].value == 1
+        here = ("--resolve", "mdm.example.com:443:127.0.0.1", "--connect-timeout", "1")
+        outcome = mdmprofile("doctor", site.config, *here, "--format", "nagios")
+        state, text, data = plugin_line(outcome.out)
+        assert (outcome.code, state) == (2, "CRITICAL")
+        assert re.search(r"; 0 steps passed, .*failed", text)
+        assert "latest safe" not in text
+        assert "days_to_latest_safe_date" not in data
 
     def test_what_ends_first_is_the_worst_of_its_severity(self, mdmprofile: Command, tmp_path: Path) -> None:
         """Two errors, and the one that matters sooner is named."""
@@ -744,12 +784,12 @@ def finding_named(rule: str) -> Finding:
 
 
 def test_finding_without_a_date_comes_behind_one_with_a_date() -> None:
-    """A monitor's one line is for what ends; the rest is counted."""
+    """A monitor's one line is for what ends; the rest is named behind it."""
     thing = Watched("root", "A", "a.pem", baked_in=True, not_after=NOW + 2 * DAY)
     found = [finding_named("signature.invalid"), *judge_dates([thing], Thresholds(), now=NOW)]
     shown = view_of(thing, findings=[each._replace(where=each.where.replace("a.pem", "")) for each in found])
     _, text, _ = plugin_line(nagios.render(shown._replace(exit_code=2)))
     assert text.startswith("root A ends on 2031-03-03, in 2 days")
-    assert "; 1 more finding; " in text
+    assert "; about signature.invalid; latest" in text
     alone = view_of(findings=[finding_named("signature.invalid")])._replace(exit_code=2)
     assert plugin_line(nagios.render(alone))[1].startswith("about signature.invalid (a.pem x)")

@@ -305,9 +305,21 @@ class TestDocuments:
     def test_nothing_is_asked_of_a_server_whose_certificates_alone_count(
         self, live: LiveSite, mdmprofile: Command
     ) -> None:
-        """Only the handshake is made, whatever the path."""
+        """Only the handshake is made, whatever the path, and the report says so."""
         with live.serve():
-            assert check(mdmprofile, live, f"{live.origin}/mdm").code == 0
+            outcome = check(mdmprofile, live, f"{live.origin}/mdm?token=secret")
+            assert outcome.code == 0
+            (told,) = [each for each in outcome.json["findings"] if each["rule"] == "service.not-fetched"]
+            assert (told["where"], "secret" in outcome.out) == (f"{live.origin}/mdm", False)
+            assert told["message"].endswith("looked at; /mdm was not fetched")
+            metrics = mdmprofile("check", f"{live.origin}/mdm?token=secret", *live.route, "--format", "prometheus").out
+            assert f'target="{live.origin}/mdm"' in metrics
+            for near in ("/MDMServiceConfg", "/mdmserviceconfig", "/MDMServiceConfig/"):
+                found = check(mdmprofile, live, live.origin + near).json["findings"]
+                hints = [each["hint"] for each in found if each["rule"] == "service.not-fetched"]
+                assert [f"give {live.origin}/MDMServiceConfig" in each for each in hints] == [True]
+            for bare in (live.origin, f"{live.origin}/", f"{live.origin}/?a=b"):
+                assert "service.not-fetched" not in check(mdmprofile, live, bare).rules
             assert (live.folder / "nginx" / "access.log").read_text() == ""
 
 

@@ -82,10 +82,10 @@ class Machine:
         """Run a line as cron, a monitor or a build server does."""
         return self.run("/bin/sh", "-ec", line, cwd=cwd)
 
-    def expire(self) -> None:
-        """Let the server's certificate have ended."""
+    def expire(self, days: int = -1) -> None:
+        """Let the server's certificate end in so many days; without a number, it has."""
         (self.site.folder / "server.pem").write_bytes(
-            issue("mdm.example.com", self.site.intermediate, start=NOW - 9 * DAY, end=NOW - DAY).pem
+            issue("mdm.example.com", self.site.intermediate, start=NOW - 9 * DAY, end=NOW + days * DAY).pem
         )
 
     def break_profile(self) -> None:
@@ -247,6 +247,12 @@ class TestNodeExporter:
             assert errors
             seen.append((float(errors[1]), len(unread)))
         assert seen == [(0, 0), (1, 0), (1, 1)]
+        machine.expire(days=300)
+        outcome = machine.run(*words)
+        # Half of a profile, and nothing else: 3.
+        assert outcome.code == 3
+        assert outcome.code in good
+        assert re.search(r"(?m)^mdmprofile_target_readable{.*} 0\.0$", machine.metrics.read_text())
 
     def test_alerts_speak_for_what_the_metrics_say(self, machine: Machine) -> None:
         """The rules over the real metrics, their times moved so that 0 on promtool's clock is the tests' today."""
@@ -255,7 +261,9 @@ class TestNodeExporter:
         words = shlex.split(unit(machine.placed("node_exporter/mdmprofile-metrics.service"))["Service"]["ExecStart"])
         alerts = {each["alert"] for each in yaml.safe_load(rules.read_text())["groups"][0]["rules"]}
         fires: dict[str, set[str]] = {"nothing": set()}
-        for state in ("good", "expired", "broken"):
+        for state in ("good", "soon", "expired", "broken"):
+            if state == "soon":
+                machine.expire(days=20)
             if state == "expired":
                 machine.expire()
             if state == "broken":
@@ -266,6 +274,7 @@ class TestNodeExporter:
         fires["late"] = self.firing(machine, rules, self.with_replacement(machine, words, "2034-01-01"), alerts)
         fires["stale"] = self.firing(machine, rules, machine.metrics.read_text(), alerts, days=2)
         assert fires["good"] == set()
+        assert fires["soon"] == {"MdmCertificateEndsSoon", "MdmCheckFindsWarnings"}
         assert fires["expired"] == {"MdmCertificateEndsSoon", "MdmCheckFindsErrors"}
         assert fires["broken"] == fires["expired"] | {"MdmTargetUnreadable"}
         assert fires["nothing"] == {"MdmCheckStale"}

@@ -339,7 +339,7 @@ class TestJson:
         """A script may rely on findings; extra keys are the command's own."""
         assert json.loads(json_report.render(View(now=NOW))) == {"findings": []}
         report = json.loads(json_report.render(View(now=NOW, plan=planned(), extra={"signed": True})))
-        assert set(report) == {"findings", "plan", "certificates", "signed"}
+        assert set(report) == {"findings", "plan", "certificates", "identities", "signed"}
 
     def test_only_certificates_are_listed_as_certificates(self) -> None:
         """An identity that a device will fetch has no subject and no fingerprint yet."""

@@ -101,6 +101,14 @@ def built(site: Site, mdmprofile: Command) -> Path:
     return site.folder / "out" / "enroll.mobileconfig"
 
 
+@pytest.fixture
+def unsigned(site: Site, mdmprofile: Command) -> Path:
+    """The profile of the site without a signature, so that its identities count from the tests' today on."""
+    site.edit(lambda text: text.partition("[signing]")[0])
+    assert mdmprofile("build", "-c", site.config, "-o", site.folder / "out").code == 0
+    return site.folder / "out" / "enroll.mobileconfig"
+
+
 class TestProfiles:
     """Signed or not, ours or somebody else's."""
 
@@ -766,6 +774,39 @@ class TestDirectories:
         assert names(outcome) == ["Above", "Below"]
         assert (outcome.code, outcome.err) == (0, "")
 
+    @pytest.mark.parametrize("file", ["enroll.toml", "mdm.toml"])
+    @pytest.mark.parametrize("lines", [2, 9, 20])
+    def test_config_that_is_cut_off_is_an_error_and_no_silence(
+        self, site: Site, folder: Path, mdmprofile: Command, file: str, lines: int
+    ) -> None:
+        """Wherever the line ends in the middle, it is still the file that nobody may overlook."""
+        kept = site.config.read_text().splitlines()[:lines]
+        (folder / file).write_text("\n".join([*kept, 'name = "cut']))
+        outcome = check(mdmprofile, folder)
+        assert (outcome.code, places(outcome)) == (3, [str(folder / file)])
+        assert names(outcome) == ["Above", "Below"]
+
+    @pytest.mark.parametrize("data", [b"", b"\n", b"\x00\xff", "[profile]\n".encode("utf-16"), b"[project]\n"])
+    def test_file_with_the_name_of_a_config_is_one(self, folder: Path, mdmprofile: Command, data: bytes) -> None:
+        """Empty, overwritten, or in another encoding: nothing else is called enroll.toml."""
+        (folder / "enroll.toml").write_bytes(data)
+        outcome = check(mdmprofile, folder)
+        assert outcome.code == 3
+        assert all(each.startswith(str(folder / "enroll.toml")) for each in places(outcome))
+        assert names(outcome) == ["Above", "Below"]
+
+    @pytest.mark.parametrize(
+        "text",
+        ["[profile.release]\nlto = true\n[dependencies\n", "[server]\nport = 8080\n", "# the [identity]\n[build\n"],
+        ids=["cargo", "server", "comment"],
+    )
+    def test_toml_of_other_programs_is_none_of_ours(self, folder: Path, mdmprofile: Command, text: str) -> None:
+        """Neither a table of ours in TOML that is whole, nor damage to tables of others, makes a config."""
+        (folder / "other.toml").write_text(text)
+        outcome = check(mdmprofile, folder)
+        assert (outcome.code, outcome.err) == (0, "")
+        assert names(outcome) == ["Above", "Below"]
+
     @pytest.mark.parametrize(
         ("file", "arguments"),
         [
@@ -848,6 +889,41 @@ class TestDirectories:
         assert {("signer", "Profile Signer"), ("root", "Next Root")} <= {*rows(outcome)}
         assert [each["where"] for each in outcome.json["findings"]] == [str(site.folder / "next-root.pem")]
         assert outcome.rules == ["expiry.before-replacement"]
+
+    def test_profile_is_held_against_the_config_of_its_identifier(
+        self, site: Site, unsigned: Path, mdmprofile: Command
+    ) -> None:
+        """Wherever either lies and whichever comes first: the planned date, and the margin, are the config's."""
+        elsewhere = unsigned.rename(site.folder.parent / "elsewhere.mobileconfig")
+        soon = ("--identity-validity", "200d")
+        for named in ((site.config, elsewhere), (elsewhere, site.config)):
+            report = check(mdmprofile, *named, *soon)
+            assert report.json["plan"]["replace_on"] == "2031-09-01T00:00:00Z"
+            late = [each["where"] for each in report.json["findings"] if each["rule"] == "expiry.before-replacement"]
+            assert [each.startswith(str(elsewhere)) for each in late] == [True]
+            assert "planned for 2031-09-01" in mdmprofile("check", *named, *soon).out
+            metrics = mdmprofile("check", *named, *soon, "--format", "prometheus").out
+            assert re.search(r"(?m)^mdmprofile_planned_replacement_timestamp_seconds \d", metrics)
+            asked = check(mdmprofile, *named, "--replace-on", "2031-05-01").json["plan"]["replace_on"]
+            assert asked == "2031-05-01T00:00:00Z"
+        alone = check(mdmprofile, elsewhere, *soon)
+        assert (alone.json["plan"]["replace_on"], alone.code) == (None, 0)
+
+    def test_of_two_configs_with_the_identifier_neither_speaks_for_the_profile(
+        self, site: Site, unsigned: Path, mdmprofile: Command
+    ) -> None:
+        """Unless they say the same, nobody can tell which of them is meant."""
+        other = site.folder / "other.toml"
+        other.write_text(site.config.read_text())
+        named = (site.config, other, unsigned, "--identity-validity", "200d")
+
+        def late() -> list[str]:
+            found = check(mdmprofile, *named).json["findings"]
+            return [each["where"] for each in found if each["rule"] == "expiry.before-replacement"]
+
+        assert any(each.startswith(str(unsigned)) for each in late())
+        other.write_text(other.read_text().replace("2031-09-01", "2031-10-01"))
+        assert not any(each.startswith(str(unsigned)) for each in late())
 
     def test_each_config_is_judged_by_its_own_dates(self, site: Site, mdmprofile: Command) -> None:
         """Of two sites in one directory the later replacement must not be lost."""

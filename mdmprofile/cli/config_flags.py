@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from mdmprofile.cli.params import DATE_OPTIONS, FILE, Decorator, options
-from mdmprofile.config import EnrollmentConfig, load_config, read_signing
+from mdmprofile.config import CONFIG_NAME, EnrollmentConfig, load_config, read_signing
 from mdmprofile.config_signing import SigningSettings
 from mdmprofile.errors import InputError, MdmprofileError, flatten
 
-DEFAULT_CONFIG = Path("enroll.toml")
+DEFAULT_CONFIG = Path(CONFIG_NAME)
 
 # Flag: table, key. The identity flags also choose the identity's type.
 _KEYS = {

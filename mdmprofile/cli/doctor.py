@@ -95,19 +95,20 @@ def command(
         rehearsal = rehearse(
             enrolled, route, at=now, thresholds=thresholds, progress=bar.tell, fetch_enrollment=fetch_enrollment
         )
-    return session.finish(_view(rehearsal, enrolled.title, source, now, errors), output=output)
+    view = _view(rehearsal, enrolled.title, now, FileReport(source, errors=errors, thresholds=thresholds))
+    return session.finish(view, output=output)
 
 
-def _view(rehearsal: Rehearsal, title: str, source: str, now: datetime, errors: tuple[MdmprofileError, ...]) -> View:
+def _view(rehearsal: Rehearsal, title: str, now: datetime, report: FileReport) -> View:
     return View(
         now=now,
         findings=[each for each in rehearsal.findings if each.rule != "live.passed"],
-        errors=errors,
+        errors=report.errors,
         sections=sections(rehearsal, title),
         extra={
             "findings": [each.as_dict() for each in rehearsal.findings],
             "steps": [step_dict(each) for each in rehearsal.steps],
             "certificates": [certificate_dict(each, now) for each in rehearsal.watched],
         },
-        by_file=[FileReport(source, rehearsal.findings, errors, rehearsal.watched)],
+        by_file=[report._replace(findings=rehearsal.findings, watched=rehearsal.watched)],
     )

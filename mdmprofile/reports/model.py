@@ -98,17 +98,20 @@ def as_dict(view: View) -> dict[str, Any]:
     report: dict[str, Any] = {"findings": [each.as_dict() for each in view.findings]}
     if view.plan is not None:
         report["plan"] = view.plan.as_dict()
-        report["certificates"] = [
-            certificate_dict(each, view.now) for each in view.watched if each.certificate is not None
-        ]
+        dated = [(each, certificate_dict(each, view.now)) for each in view.watched]
+        report["certificates"] = [entry for each, entry in dated if each.certificate is not None]
+        report["identities"] = [entry for each, entry in dated if each.certificate is None]
     return report | (errors_dict(view.errors) if view.errors else {}) | dict(view.extra)
 
 
 def certificate_dict(each: Watched, now: datetime) -> dict[str, Any]:
-    """One certificate of the JSON report; times in ISO 8601 UTC, ``days_left`` rounded down."""
+    """One certificate of the JSON report, or an identity that has none yet; ``days_left`` is rounded down.
+
+    Times are in ISO 8601 UTC; None where nobody knows them.
+    """
     return {
         "role": each.role,
-        "subject": each.certificate.subject if each.certificate else "",
+        "subject": each.certificate.subject if each.certificate else each.name,
         "sha256": each.certificate.sha256 if each.certificate else "",
         "not_before": stamp(each.not_before) if each.not_before else None,
         "not_after": stamp(each.not_after) if each.not_after else None,

@@ -5,6 +5,7 @@ https://www.monitoring-plugins.org/doc/guidelines.html
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -20,6 +21,8 @@ _STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 # NRPE before version 3 cuts a line at 1,024 bytes, wherever that is.
 _LONGEST = 1000
 _LABEL = 200
+_SHORT = 80
+_MOST_NAMED = 3
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -34,21 +37,23 @@ class _Problem(NamedTuple):
         end = self.about.not_after if self.about else None
         return -self.finding.severity.rank, self.about is None, end or _NEVER
 
+    @property
+    def subject(self) -> tuple[str, datetime | None]:
+        """What it is about, wherever that was found."""
+        return (self.about.label, self.about.not_after) if self.about else (self.finding.message, None)
+
 
 def render(view: View) -> str:
     """The line; its status word follows the exit code, because the monitor goes by that."""
     problems = sorted(dict.fromkeys(_problems(view)), key=lambda each: each.urgency)
     unread = [each for each in view.by_file if each.errors]
-    said = [_problem(problems[0])] if problems else []
-    others = len(problems) - 1
-    if others > 0:
-        said.append(f"{others} more finding{'s' * (others > 1)}")
+    said = _named(problems, view.now)
     if unread and view.exit_code == _STATES.index("UNKNOWN"):
         said.insert(0, _unread(unread))
     elif unread:
         said.append(_unread(unread))
-    said += [_first_end(view)] if not said else []
-    return line(_STATES[view.exit_code], [*said, _safe_date(view)], _performance(view))
+    said += _first_end(view) if not said else []
+    return line(_STATES[view.exit_code], [*said, *_steps(view), *_safe_date(view)], _performance(view))
 
 
 def failure(error: MdmprofileError) -> str:
@@ -76,6 +81,25 @@ def _problems(view: View) -> Iterator[_Problem]:
                 yield _Problem(found, report.source, about[0] if about else None)
 
 
+def _named(problems: Sequence[_Problem], now: datetime) -> list[str]:
+    """The worst finding as it is, the next ones in a few words, and how many more there are."""
+    if not problems:
+        return []
+    # What is wrong with one thing twice, or in two places, is not what else is wrong.
+    others = dict.fromkeys(_short(each, now) for each in problems if each.subject != problems[0].subject)
+    named = list(others)[: _MOST_NAMED - 1]
+    more = len(problems) - 1 - len(named)
+    return [_problem(problems[0]), *named, *([f"{more} more finding{'s' * (more > 1)}"] if more else [])]
+
+
+def _short(problem: _Problem, now: datetime) -> str:
+    about = problem.about
+    if about is None or about.not_after is None:
+        return _cut(_safe(problem.finding.message), _SHORT)
+    verb = "expired" if about.not_after < now else "ends"
+    return f"{_cut(_safe(about.label), _SHORT)} {verb} on {day(about.not_after)}"
+
+
 def _problem(problem: _Problem) -> str:
     found, about = problem.finding, problem.about
     place = f"{problem.source} {found.where}".rstrip()
@@ -95,20 +119,37 @@ def _unread(unread: Sequence[FileReport]) -> str:
     return f"could not read {named}" + (f" and {others} more target{'s' * (others > 1)}" if others else "")
 
 
-def _first_end(view: View) -> str:
-    ends = [each for each in view.watched if each.not_after is not None]
+def _first_end(view: View) -> list[str]:
+    ends = [(each.not_after, each) for each in _watched(view) if each.not_after is not None]
     if not ends:
-        return "nothing with a known end"
-    first = min(ends, key=lambda each: each.not_after or _NEVER)
-    end = first.not_after or _NEVER
-    return f"{_label(first)} ends first, on {day(end)}, in {spoken(end - view.now)}"
+        return ["nothing with a known end"] if view.plan is not None else []
+    end, first = min(ends, key=lambda pair: pair[0])
+    return [f"{_label(first)} ends first, on {day(end)}, in {spoken(end - view.now)}"]
 
 
-def _safe_date(view: View) -> str:
-    latest = view.plan.latest_safe_date if view.plan is not None else None
+def _steps(view: View) -> list[str]:
+    """How the steps of a rehearsal went."""
+    steps = Counter(each["outcome"] for each in view.extra.get("steps", ()))
+    passed = steps.pop("passed", 0)
+    said = [f"{passed} step{'s' * (passed != 1)} passed", *(f"{count} {outcome}" for outcome, count in steps.items())]
+    return [", ".join(said)] if passed or steps else []
+
+
+def _safe_date(view: View) -> list[str]:
+    """The date, and what it does not count; nothing where the command makes no plan."""
+    if view.plan is None:
+        return []
+    latest = view.plan.latest_safe_date
     if latest is None:
-        return "latest safe replacement date not known"
-    return f"latest safe replacement date {day(latest)}{' has passed' if latest < view.now else ''}"
+        return ["latest safe replacement date not known"]
+    said = f"latest safe replacement date {day(latest)}{' has passed' if latest < view.now else ''}"
+    if any(each.baked_in and each.not_after is None for each in _watched(view)):
+        said += ", identity not counted because its validity is not known"
+    return [said]
+
+
+def _watched(view: View) -> Iterator[Watched]:
+    return (each for report in view.by_file for each in report.watched)
 
 
 def _performance(view: View) -> str:
@@ -127,7 +168,7 @@ def _performance(view: View) -> str:
         data.append(f"'days_to_latest_safe_date'={days_between(view.now, plan.latest_safe_date)}{planned}")
     severities = [each.severity for each in view.findings]
     counts = {
-        "certificates": sum(each.certificate is not None for each in view.watched),
+        "certificates": sum(each.certificate is not None for each in _watched(view)),
         "errors": severities.count(Severity.ERROR),
         "warnings": severities.count(Severity.WARNING),
         "unread": sum(bool(each.errors) for each in view.by_file),

@@ -125,7 +125,15 @@ def _timeline(view: View) -> Iterable[str]:
         axis[line.safe] = "S"
     if line.replacement is not None:
         axis[line.replacement] = "R"
-    legend = "S latest safe date" + (", R planned replacement" if line.replacement is not None else "")
     lines.append(f"{'':<{label}} |{''.join(axis)}".rstrip())
-    lines.append(f"{'':<{label}}  {day(line.start)} to {day(line.horizon)}; {legend}")
+    lines.append(
+        f"{'':<{label}}  {day(line.start)} to {day(line.horizon)}"
+        + (f"; {', '.join(legend(line))}" if legend(line) else "")
+    )
     return lines
+
+
+def legend(line: Timeline) -> list[str]:
+    """What the letters below the time line stand for, where they are there."""
+    marks = {"S latest safe date": line.safe, "R planned replacement": line.replacement}
+    return [text for text, cell in marks.items() if cell is not None]

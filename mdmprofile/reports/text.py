@@ -16,7 +16,7 @@ from mdmprofile.plan import days_left
 from mdmprofile.printable import printable
 from mdmprofile.reports.limits import MAX_BARS, MAX_ROWS, bars_left_out, first_to_end, rows_left_out, shown_findings
 from mdmprofile.reports.model import Section, View
-from mdmprofile.reports.plain import bar_labels, plan_line, rule_label
+from mdmprofile.reports.plain import bar_labels, legend, plan_line, rule_label
 from mdmprofile.reports.timeline import Bar, lay_out
 
 _COLOURS = {"expired": "red", "early": "yellow", "good": "green"}
@@ -120,8 +120,8 @@ def _timeline(view: View, width: int) -> Table:
         if cell is not None:
             axis.stylize(style, cell, cell + 1)
     table.add_row("", axis)
-    legend = f"{day(line.start)} to {day(line.horizon)}   S latest safe date"
-    table.add_row("", Text(legend + ("   R planned replacement" if line.replacement is not None else ""), style="dim"))
+    said = "   ".join([f"{day(line.start)} to {day(line.horizon)}", *legend(line)])
+    table.add_row("", Text(said, style="dim"))
     return table
 
 
