@@ -75,9 +75,10 @@ def without_repeats(found: Sequence[Watched]) -> tuple[Watched, ...]:
 
     Where it is baked in in one place and renewed in another, it is baked in: the profile does not survive its end.
     """
-    seen: dict[tuple[str, object], Watched] = {}
+    seen: dict[tuple[str, object, bool], Watched] = {}
     for each in found:
-        key = (each.role, each.certificate or each.where)
+        # As the SCEP server's CA it is something else than as an anchor, and nothing that a server could move to.
+        key = (each.role, each.certificate or each.where, each.consequence_of == "scep-ca")
         known = seen.setdefault(key, each)
         if each.baked_in and not known.baked_in:
             seen[key] = each

@@ -139,6 +139,7 @@ def make_plan(watched: Sequence[Watched], thresholds: Thresholds) -> Plan:
     first, limit = min(ends, key=lambda pair: pair[0], default=(None, None))
     latest = shift(first, -thresholds.margin) if first is not None else None
     steps = []
+    pinned = {each.certificate for each in watched if each.role == "pinned"}
     if limit is not None and first is not None and latest is not None:
         why = f"{limit.label} ends on {day(first)}; then {limit.consequence}"
         steps.append(Step(latest, "replace the profile at the latest", why, LATEST))
@@ -148,9 +149,14 @@ def make_plan(watched: Sequence[Watched], thresholds: Thresholds) -> Plan:
         if each.role in _RENEWALS and not each.baked_in and each.not_after is not None:
             action = _RENEWALS[each.role].format(name=each.name)
             why = f"it ends on {day(each.not_after)}; then {each.consequence}"
-            steps.append(
-                Step(shift(each.not_after, -thresholds.margin), action, why, f"renew {each.role} {each.lasting_name}")
-            )
+            date = shift(each.not_after, -thresholds.margin)
+            if each.certificate is not None and each.certificate in pinned:
+                # The fleet needs the margin to get the next pin, before the server may show it.
+                date = shift(date, -thresholds.margin)
+                action = f"send devices a profile that pins the next certificate of {each.name} beside this one"
+                why = f"{why.partition('; ')[0]}, and is pinned: devices refuse a renewed one that they do not know; "
+                why += f"renew it when every device has that profile, {spoken(thresholds.margin)} later"
+            steps.append(Step(date, action, why, f"renew {each.role} {each.lasting_name}"))
     steps.sort(key=lambda step: step.date)
     return Plan(thresholds.replace_on, thresholds.margin, latest, limit, tuple(steps))
 

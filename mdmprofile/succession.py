@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
@@ -21,7 +21,8 @@ class Succession(NamedTuple):
     """The CAs of a profile by their turn; ``certain`` when the server's certificate told it.
 
     ``current`` are those that the server's certificate leads to, ``following`` the roots that come after them,
-    ``former`` the roots that came before. ``heirs`` maps a current CA to what can take its place: another certificate
+    ``former`` the roots that came before; ``successors`` are the following roots and the CAs below them. ``heirs`` maps
+    a current CA to what can take its place: another certificate
     of the same key, else other intermediates of the same issuer. ``served`` is what the server shows: its own
     certificates and the intermediates that it sends with them.
     """
@@ -31,6 +32,7 @@ class Succession(NamedTuple):
     former: tuple[Certificate, ...]
     certain: bool
     heirs: Mapping[Certificate, tuple[Certificate, ...]]
+    successors: tuple[Certificate, ...]
     served: tuple[Certificate, ...] = ()
 
     @property
@@ -48,17 +50,17 @@ class Succession(NamedTuple):
         return min(last.values(), key=lambda each: each.not_after)
 
     @property
-    def end(self) -> datetime:
-        """When devices no longer trust the server by what is current."""
-        return self.limit.not_after
+    def next_limit(self) -> Certificate | None:
+        """The first of the next CAs to end; None where there are none."""
+        return min(self.successors, key=lambda each: each.not_after, default=None)
 
 
 def find_succession(watched: Sequence[Watched]) -> Succession | None:
     """Tell the turns of the CAs that are in a profile, or None when there is no CA to tell about.
 
     The server's certificate decides where it is known. Without it, the root that was issued first is taken to be the
-    one in use. A root that a cross-certificate ties to a current one is no other trust, and neither is one with the
-    same key. More CAs than any server needs are a list of public roots, which has no turns.
+    one in use, with every root that a cross-certificate ties to it. A root with the key of a current one is no other
+    trust. More CAs than any server needs are a list of public roots, which has no turns.
     """
     trust = tuple(dict.fromkeys(_trust(watched)))
     leaves = _certificates(each for each in watched if each.role == LEAF and not each.baked_in)
@@ -73,13 +75,13 @@ def find_succession(watched: Sequence[Watched]) -> Succession | None:
         return None
     roots = [each for each in current if each.self_signed]
     # Where the server's certificate leads to no root at all, nothing tells what the other roots are for.
-    others = [
-        each for each in trust if each.self_signed and roots and not (each in current or _tied(each, keys, graph))
-    ]
+    others = [each for each in trust if each.self_signed and roots and each not in current]
     former = [each for each in others if leaves and first_issued([*roots, each]) is each]
+    following = tuple(each for each in others if each not in former)
     return Succession(
         current=current,
-        following=tuple(each for each in others if each not in former),
+        following=following,
+        successors=tuple(each for each in trust if {each, *graph.ancestors(each)} & set(following) - set(current)),
         former=tuple(former),
         certain=bool(leaves),
         heirs={each: _heirs(each, trust, graph, in_use=current if leaves else ()) for each in current},
@@ -107,8 +109,9 @@ def first_issued(certificates: Sequence[Certificate]) -> Certificate:
 
 
 def _trust(watched: Sequence[Watched]) -> Iterable[Certificate]:
-    """The CAs that the profile carries for the server; not those that came with a device's PKCS#12."""
+    """The CAs that the profile carries for the server; not the SCEP CA, nor those that came with a device's PKCS#12."""
     own = {_file(each.where) for each in watched if each.role == "identity" and each.certificate is not None}
+    issuing = {each.certificate for each in watched if each.consequence_of == "scep-ca"}
     return _certificates(
         each
         for each in watched
@@ -116,6 +119,7 @@ def _trust(watched: Sequence[Watched]) -> Iterable[Certificate]:
         and each.baked_in
         and not each.consequence_of
         and _file(each.where) not in own
+        and each.certificate not in issuing
     )
 
 
@@ -147,20 +151,17 @@ def _oldest_family(trust: Sequence[Certificate], graph: IssuerGraph) -> set[byte
         keys |= below | above
 
 
-def _tied(root: Certificate, keys: set[bytes], graph: IssuerGraph) -> bool:
-    """Whether a cross-certificate leads from this root's key to a key in use."""
-    twins = (each for each in graph.authorities if each.key_info == root.key_info)
-    return any(above.key_info in keys for twin in twins for above in graph.ancestors(twin))
-
-
 def _heirs(
     certificate: Certificate, trust: Sequence[Certificate], graph: IssuerGraph, *, in_use: Sequence[Certificate]
 ) -> tuple[Certificate, ...]:
     """What ends later and can take its place; ``in_use`` serve beside it already."""
     later = [each for each in trust if each.not_after > certificate.not_after]
     twins = tuple(each for each in later if each.key_info == certificate.key_info)
-    if twins or certificate.self_signed:
+    if twins:
         return twins
+    if certificate.self_signed:
+        # Where several servers have moved one by one, the others follow them.
+        return tuple(each for each in later if each.self_signed and each in in_use)
     issuers = {each.key_info for each in graph.issuers(certificate)}
     return tuple(
         each

@@ -115,15 +115,6 @@ class TestIdentities:
 class TestMistakes:
     """What people type that is nearly right is answered with what is."""
 
-    @pytest.mark.parametrize("command", ["check", "plan", "doctor"])
-    def test_warning_that_comes_after_the_error_is_refused(self, site: Site, mdmprofile: Command, command: str) -> None:
-        """The same time twice is taken."""
-        outcome = mdmprofile(command, site.config, "--warn", "3d", "--critical", "4d")
-        assert outcome.code == 3
-        assert "--warn 3 days is shorter than --critical 4 days" in outcome.err
-        if command != "doctor":
-            assert mdmprofile(command, site.config, "--warn", "4d", "--critical", "4d").code == 0
-
     @pytest.mark.parametrize("name", ["mdm.example.com:8443", "localhost:443", "mdm.example.com", "192.0.2.7:8443"])
     def test_server_without_its_scheme_is_told_how_to_name_it(self, mdmprofile: Command, name: str) -> None:
         """Nobody looks for a file of that name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -81,15 +82,15 @@ class TestBothRoots:
     def test_without_a_planned_date_the_latest_safe_date_starts_the_change(
         self, tmp_path: Path, mdmprofile: Command, old: Entity
     ) -> None:
-        """The end on 2031-09-17 minus 30 days is 2031-08-18; 30 days later the server moves and the old root goes."""
+        """The end on 2031-09-17 minus 30 days is 2031-08-18; the server moves the day before the end."""
         site = self.rollover(tmp_path, old)
         assert steps(mdmprofile, site.config) == [
             ("2031-08-18", "send the overlap profile, which has New Root beside Old Root"),
-            ("2031-09-17", f"end the wait for the fleet: {EVERY_DEVICE}, 30 days after it was sent"),
-            ("2031-09-17", "move the server to a certificate of New Root, and name it in trust.server_certificate"),
+            ("2031-09-16", f"end the wait for the fleet: {EVERY_DEVICE}, 29 days after it was sent"),
+            ("2031-09-16", "move the server to a certificate of New Root, and name it in trust.server_certificate"),
             ("2031-09-17", f"retire Old Root: {WITHOUT_IT} the overlap profile"),
         ]
-        assert "leaves no day to spare" in whys(mdmprofile, site.config)["move the"]
+        assert "1 day after the wait" in whys(mdmprofile, site.config)["move the"]
 
     def test_planned_date_starts_the_change_and_the_old_root_stays_until_devices_were_seen(
         self, tmp_path: Path, mdmprofile: Command, old: Entity
@@ -109,7 +110,7 @@ class TestBothRoots:
 
     @pytest.mark.parametrize(
         ("margin", "sent", "moved", "retired"),
-        [("60d", "2031-07-19", "2031-09-17", "2031-09-17"), ("0d", "2031-09-17", "2031-09-17", "2031-09-17")],
+        [("60d", "2031-07-19", "2031-09-16", "2031-09-17"), ("0d", "2031-09-17", "2031-09-17", "2031-09-17")],
     )
     def test_margin_is_the_time_that_the_fleet_gets(
         self, tmp_path: Path, mdmprofile: Command, old: Entity, margin: str, sent: str, moved: str, retired: str
@@ -137,13 +138,13 @@ class TestBothRoots:
         site = self.rollover(tmp_path, old)
         assert [(date, action.split()[0]) for date, action in steps(mdmprofile, site.config)] == [
             ("2031-03-01", "send"),
-            ("2031-03-21", "end"),
-            ("2031-03-21", "move"),
+            ("2031-03-20", "end"),
+            ("2031-03-20", "move"),
             ("2031-03-21", "retire"),
         ]
         why = whys(mdmprofile, site.config)
         assert why["send the"].startswith("now: the latest safe date, 2031-02-19, has passed")
-        assert "20 days after it was sent" in mdmprofile("plan", site.config).out
+        assert "19 days after it was sent" in mdmprofile("plan", site.config).out
         outcome = mdmprofile("plan", site.config, *JSON)
         assert outcome.code == 2
         (late,) = [each for each in outcome.json["findings"] if each["rule"] == "plan.too-late"]
@@ -189,7 +190,7 @@ class TestBothRoots:
         between = intermediate_ca(old, "Old Intermediate", days=100)
         site = house(tmp_path, old, between, new_root(), server=server_leaf(between))
         found = dict((action.split()[0], date) for date, action in steps(mdmprofile, site.config))  # noqa: C402
-        assert (found["send"], found["move"]) == ("2031-05-10", "2031-06-09")
+        assert (found["send"], found["move"]) == ("2031-05-10", "2031-06-08")
         assert "before Old Intermediate ends on 2031-06-09" in whys(mdmprofile, site.config)["move the"]
 
     def test_pinned_certificate_is_not_forgotten(self, tmp_path: Path, mdmprofile: Command, old: Entity) -> None:
@@ -313,15 +314,18 @@ class TestNoChangeOfTrust:
         ]
 
     @pytest.mark.parametrize("direction", ["new signed by old", "old signed by new"])
-    def test_cross_signed_root_is_no_other_trust(self, direction: str) -> None:
-        """A path leads from the one to the other, so a device that trusts either trusts both."""
+    def test_cross_signed_root_is_a_next_one_only_where_the_server_is_known_to_need_the_old(
+        self, direction: str
+    ) -> None:
+        """Where the server's own path ends at the old root, the new one is what comes after it."""
         old, new = old_root(200), new_root()
         subject, issuer = (new, old) if direction == "new signed by old" else (old, new)
         cross = issue(subject.subject, issuer, key=subject.key, ca=True, end=NOW + 900 * DAY)
         for server in (server_leaf(old), None):
             found = find_succession(watched(old, new, cross, server=server))
             assert found is not None
-            assert (found.following, found.former) == ((), ())
+            needs_the_old = server is not None and direction == "new signed by old"
+            assert (found.following, found.former) == (((new.ours,) if needs_the_old else ()), ())
 
     def test_certificates_beside_a_device_identity_are_no_next_ca(self, tmp_path: Path, mdmprofile: Command) -> None:
         """A PKCS#12 brings the CA that issued it, which has nothing to do with the server."""
@@ -365,8 +369,8 @@ class TestNoNextCa:
         assert [(date, action.split(",")[0].split(":")[0]) for date, action in steps(mdmprofile, site.config)] == [
             ("2031-07-19", "get the next CA"),
             ("2031-08-18", "send the overlap profile"),
-            ("2031-09-17", "end the wait for the fleet"),
-            ("2031-09-17", "move the server to a certificate of the next CA"),
+            ("2031-09-16", "end the wait for the fleet"),
+            ("2031-09-16", "move the server to a certificate of the next CA"),
             ("2031-09-17", "retire Old Root"),
         ]
         assert "renewed with the same key, a new profile is enough" in whys(mdmprofile, site.config)["get the"]
@@ -507,3 +511,72 @@ class TestProfile:
             found = find_succession(watched(first, second, server=server_leaf(old)))
             assert found is not None
             assert (found.following, found.former) == ((new.ours,), ())
+
+
+class TestStrangers:
+    """Roots that are in the profile for something else, and next CAs that are none to move to."""
+
+    def test_scep_ca_is_not_the_servers_next_one(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """It issues identities, and is in the trust certificates because devices should know it."""
+        old, issuing = old_root(200), new_root("Corp SCEP CA")
+        site = house(tmp_path, old, issuing, server=server_leaf(old))
+        (tmp_path / "scep.pem").write_bytes(issuing.pem)
+        site.edit(lambda text: text.replace('type = "scep"', 'type = "scep"\nca_certificate = "scep.pem"'))
+        found = steps(mdmprofile, site.config)
+        assert not any("Corp SCEP CA" in action for _, action in found)
+        assert any(action.startswith("get the next CA") for _, action in found)
+
+    def test_next_ca_that_ends_first_is_none_to_move_to(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """Devices would lose a server that they trust for ten years more."""
+        old = old_root(3650)
+        short = issue("New Root", ca=True, key=ec_key(), end=NOW + 400 * DAY)
+        site = house(tmp_path, old, short, server=server_leaf(old))
+        found = [action for _, action in steps(mdmprofile, site.config)]
+        assert any(action.startswith("do not move the server to New Root yet") for action in found)
+        assert not any(action.startswith(("move the", "retire")) for action in found)
+
+    def test_cross_signed_next_root_is_moved_to(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """The old root signed the new one, and the server's certificate still comes from the old one."""
+        old, new = old_root(200), new_root()
+        cross = issue("New Root", old, key=new.key, ca=True, end=NOW + 190 * DAY)
+        site = house(tmp_path, old, new, cross, server=server_leaf(old))
+        found = [action for _, action in steps(mdmprofile, site.config)]
+        assert any(action.startswith("move the server to a certificate of New Root") for action in found)
+        assert not any(action.startswith("get the next CA") for action in found)
+
+    def test_root_that_another_server_uses_already_is_the_next_one(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """Of two servers one has moved; nobody has to get a next CA for the other."""
+        old, new = old_root(200), new_root()
+        site = house(tmp_path, old, new, server=server_leaf(old))
+        (tmp_path / "moved.pem").write_bytes(server_leaf(new, "b.example.com").pem)
+        site.edit(
+            lambda text: re.sub(r"server_certificate = .*", 'server_certificate = ["server.pem", "moved.pem"]', text)
+        )
+        found = [action for _, action in steps(mdmprofile, site.config)]
+        assert any(action.startswith("move the server to a certificate of New Root") for action in found)
+        assert not any(action.startswith("get the next CA") for action in found)
+
+    def test_root_that_ends_soon_after_what_ends_first_has_its_steps_too(
+        self, tmp_path: Path, mdmprofile: Command
+    ) -> None:
+        """The signer's 90 days end first; after that replacement there is no time left for the root's 95."""
+        old = old_root(95)
+        site = house(tmp_path, old, server=server_leaf(old))
+        signer = issue("Signer", old, end=NOW + 90 * DAY)
+        (tmp_path / "signer.pem").write_bytes(signer.pem)
+        (tmp_path / "signer.key").write_bytes(signer.key_pem())
+        if "[signing]" not in site.config.read_text():
+            site.edit(lambda text: f'{text}\n[signing]\ncertificate = "signer.pem"\nkey = "signer.key"\n')
+        found = [action for _, action in steps(mdmprofile, site.config)]
+        assert any(action.startswith("get the next CA: a root that follows Old Root") for action in found)
+
+    def test_pinned_leaf_is_renewed_after_the_next_pin_was_sent(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """60 days before its end the profile with the next pin, 30 before it the certificate."""
+        old = root_ca("Old Root")
+        leaf = server_leaf(old, days=300)
+        site = house(tmp_path, old, server=leaf)
+        site.edit(lambda text: text.replace("[trust]", 'url_pinning_certificates = ["server.pem"]\n\n[trust]'))
+        found = {action: date for date, action in steps(mdmprofile, site.config)}
+        (pinning,) = [each for each in found if "pins the next certificate" in each]
+        assert found[pinning] == "2031-10-27"
+        assert not any(action.startswith("renew the server") for action in found)

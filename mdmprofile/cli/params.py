@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import click
 
-from mdmprofile.moments import parse_duration, parse_moment, spoken
+from mdmprofile.moments import parse_duration, parse_moment
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -97,28 +96,10 @@ def report_options(fail_on: str, *more: str) -> Callable[[F], F]:
     )
 
 
-def _in_order(function: F) -> F:
-    """Refuse a warning that would come after the error it warns of."""
-
-    @functools.wraps(function)
-    def checked(
-        *args: Any,  # noqa: ANN401 - whatever the command has
-        warn: timedelta | None,
-        critical: timedelta | None,
-        **flags: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
-        if warn is not None and critical is not None and warn < critical:
-            raise click.UsageError(f"--warn {spoken(warn)} is shorter than --critical {spoken(critical)}; swap them")
-        return function(*args, warn=warn, critical=critical, **flags)
-
-    return cast("F", checked)
-
-
 AT = click.option("--at", type=MOMENT, help="Judge as if it were this date.")
 END_OPTIONS: Decorator = options(
     click.option("--warn", type=DURATION, help="Warn about ends within this time.  [default: 30d]"),
     click.option("--critical", type=DURATION, help="Ends within this time are errors.  [default: 7d]"),
-    _in_order,
 )
 DATE_OPTIONS: Decorator = options(
     click.option("--replace-on", type=MOMENT, help="The planned replacement of the profile."),
