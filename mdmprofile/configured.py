@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from mdmprofile.config import EnrollmentConfig, load_config
@@ -29,12 +29,23 @@ _JUDGED = (
 )
 
 
-def read_config(path: Path, *, now: datetime, commands: bool = True, variables: Variables | None = None) -> Target:
+def read_config(
+    path: Path,
+    *,
+    now: datetime,
+    commands: bool = True,
+    variables: Variables | None = None,
+    validity: timedelta | None = None,
+) -> Target:
     """Everything that ends among what a config names; without ``commands``, those that it names are not run.
 
-    Raises ``MdmprofileError`` when the config itself cannot be read; what it names and is absent is in ``errors``.
+    ``validity`` lies over what the config says that the issuer of SCEP or ACME identities grants. Raises
+    ``MdmprofileError`` when the config itself cannot be read; what it names and is absent is in ``errors``.
     """
     config = load_config(path, variables=variables, lenient=True)
+    identity = config.identity
+    if validity is not None and not isinstance(identity, Pkcs12Settings):
+        config = config._replace(identity=identity._replace(validity=validity))
     if not commands:
         _refuse_special_files(config)
     materials = load_materials(config, private=False, commands=commands)

@@ -39,6 +39,7 @@ class _How(NamedTuple):
     variables: Variables | None
     choice: Choice
     begin: Begin
+    validity: timedelta | None = None
 
 
 class _Named(NamedTuple):
@@ -70,7 +71,7 @@ def read_targets(
     done. ``begin`` begins to read a server, so that all are asked at once, and what it returns waits for one; without
     it URLs are errors. See ``read_target``.
     """
-    how = _How(now, keys or Keys(), variables, choice, begin or _no_servers)
+    how = _How(now, keys or Keys(), variables, choice, begin or _no_servers, validity)
     named = [_named(each, how) for each in names]
     configs = [config for each in named for config in each.configs]
     known, judged = _validities(configs), _thresholds(configs)
@@ -98,13 +99,14 @@ def read_target(
     keys: Keys | None = None,
     variables: Variables | None = None,
     choice: Choice = EVERYTHING,
+    validity: timedelta | None = None,
 ) -> tuple[Target, ...]:
     """Everything that ends in one file, or in each file of a directory and those below it.
 
     ``name`` is a path or ``-``; ``variables`` fill a config's templates, and ``choice`` is of a directory's files. What
     cannot be read is in ``errors``; the rest is still there.
     """
-    named = _named(name, _How(now, keys or Keys(), variables, choice, _no_servers))
+    named = _named(name, _How(now, keys or Keys(), variables, choice, _no_servers, validity))
     return tuple(named.read(lambda: None))
 
 
@@ -125,7 +127,12 @@ def _no_servers(name: str) -> Callable[[], Target]:
 
 
 def _validities(targets: Iterable[Target]) -> dict[str, timedelta]:
-    return {each.identifier: each.validity for each in targets if each.validity is not None}
+    # Of several configs with one identifier, the shortest: nobody can tell which one the profile was built from.
+    known: dict[str, timedelta] = {}
+    for each in targets:
+        if each.validity is not None:
+            known[each.identifier] = min(each.validity, known.get(each.identifier, each.validity))
+    return known
 
 
 def _thresholds(configs: Iterable[Target]) -> dict[str, Thresholds]:
@@ -154,6 +161,8 @@ def _dated(target: Target, validity: timedelta | None, now: datetime) -> Target:
 
 
 def _named(name: str, how: _How) -> _Named:
+    if not name:
+        raise InputError("is an empty name", where="target", hint="is a shell variable unset?")
     path = Path(name)
     place = name_of(name) if is_url(name) else place_of(path)
     try:
@@ -165,7 +174,9 @@ def _named(name: str, how: _How) -> _Named:
         failed = Target((), errors=(error,), name=place)
         return _single(lambda: failed, place)
     if path.suffix.lower() == _CONFIG:
-        config = _attempt(partial(read_config, path, now=how.now, variables=how.variables), place)
+        config = _attempt(
+            partial(read_config, path, now=how.now, variables=how.variables, validity=how.validity), place
+        )
         return _single(lambda: config, place, config)
     return _single(partial(_file, path, how.keys), place)
 
@@ -251,7 +262,7 @@ def _found(file: Path, how: _How) -> Target | None:
     if not how.choice.include and is_foreign(data, file):
         return None
     if suffix == _CONFIG:
-        return _attempt(partial(read_config, file, now=how.now, commands=False), place)
+        return _attempt(partial(read_config, file, now=how.now, commands=False, validity=how.validity), place)
     return _attempt(partial(read_contents, data, source=place, keys=how.keys), place)
 
 

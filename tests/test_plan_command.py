@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import plistlib
 import subprocess
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+import profiles
 from conftest import Command
 from mdmprofile.moments import stamp
 from pki import CONFIG, DAY, NOW, Site, issue, make_site, root_ca
@@ -328,3 +330,33 @@ class TestAnswer:
         _, screen = terminal("plan", site.config, *AT, "--color", "never")
         assert f"{ESCAPE}]0;" not in screen
         assert "\u202e" not in screen
+
+
+def test_flag_wins_over_the_configs_validity(site: Site, mdmprofile: Command) -> None:
+    """As every flag does; the config says 365 days."""
+    days = mdmprofile("plan", site.config, "--identity-validity", "90d", "--format", "json").json
+    (identity,) = [each for each in days["plan"]["ends"] if each["role"] == "identity"]
+    assert identity["date"] == "2031-05-30"
+    checked = mdmprofile("check", site.config, "--identity-validity", "90d", "--format", "json").json
+    assert [each["days_left"] for each in checked["identities"]] == [90]
+
+
+def test_shortest_of_two_validities_counts(site: Site, mdmprofile: Command, tmp_path: Path) -> None:
+    """Two configs have the profile's identifier, and nobody can tell which one it was built from."""
+    profile = tmp_path / "scep.mobileconfig"
+    plist = profiles.enrollment()
+    plist["PayloadIdentifier"] = "com.example.mdm.enroll"
+    profile.write_bytes(plistlib.dumps(plist))
+    other = site.folder / "other.toml"
+    other.write_text(site.config.read_text().replace('"365d"', '"90d"'))
+    for order in ((site.config, other), (other, site.config)):
+        found = mdmprofile("check", *order, profile, "--format", "json").json["identities"]
+        assert [each["days_left"] for each in found if each["where"].startswith(str(profile))] == [90]
+
+
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_empty_name_is_not_the_current_directory(mdmprofile: Command, command: str) -> None:
+    """An unset shell variable must not look like a check in which all is well."""
+    outcome = mdmprofile(command, "")
+    assert outcome.code == 3
+    assert "empty" in outcome.err

@@ -73,7 +73,7 @@ def command(
         read.watched,
         thresholds,
         now=now,
-        validity=read.validity or identity_validity,
+        validity=identity_validity or read.validity,
         # The certificates of a bare file are nobody's trust yet.
         carries_trust=read.thresholds is not None or bool(read.source),
         sent=min(read.signing_time or now, now) if read.source else None,
@@ -102,7 +102,7 @@ def command(
 def _read(name: str, *, now: datetime, keys: Keys, variables: dict[str, Any], validity: timedelta | None) -> Target:
     """The one target; what holds several is for ``check``, and what cannot be read at all has no plan."""
     folder = os.path.isdir(name)  # noqa: PTH112 - Path.is_dir raises for names that are too long
-    found = () if folder else read_target(name, now=now, keys=keys, variables=variables)
+    found = () if folder else read_target(name, now=now, keys=keys, variables=variables, validity=validity)
     if len(found) != 1:
         raise InputError("is not one profile or config", where=name, hint="name the one to plan for")
     found = date_identities(found, now=now, validity=validity)
