@@ -14,14 +14,12 @@ peak memory is that of the command's process, in every format.
 
 from __future__ import annotations
 
-import plistlib
 import statistics
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
-import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,11 +31,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from fleet import demo_signer, device_profile
 
-from mdmprofile.certificates import Identity
 from mdmprofile.cli.check import command
 from mdmprofile.cms.sign import sign
-from mdmprofile.containers import load_certificates, load_private_key
 from mdmprofile.reader import open_profile
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "mdmprofile"
@@ -98,29 +95,10 @@ def write_certificates(folder: Path, count: int) -> int:
     return ending
 
 
-def device_profile(template: bytes, number: int) -> bytes:
-    """The enrollment profile for one device: the same CAs, its own UUIDs and challenge."""
-    plist = plistlib.loads(template)
-    identity = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"identity-{number}")).upper()
-    plist["PayloadUUID"] = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"profile-{number}")).upper()
-    for payload in plist["PayloadContent"]:
-        if payload["PayloadType"] == "com.apple.security.scep":
-            payload["PayloadUUID"] = identity
-            payload["PayloadContent"]["Challenge"] = f"{number:064x}"
-            payload["PayloadContent"]["Subject"] = [[["O", "Example Inc."]], [["CN", f"device-{number:05}"]]]
-        elif payload["PayloadType"] == "com.apple.mdm":
-            payload["IdentityCertificateUUID"] = identity
-            payload["ServerURL"] += f"?device={number}"
-    return plistlib.dumps(plist)
-
-
 def write_profiles(folder: Path, demo: Path, count: int) -> None:
     """Write enrollment profiles of the demo, every other one signed."""
     template = open_profile((demo / "out" / "enroll.mobileconfig").read_bytes()).content
-    pki = demo / "pki"
-    (certificate,) = load_certificates((pki / "signer.pem").read_bytes())
-    chain = load_certificates((pki / "intermediate.pem").read_bytes())
-    signer = Identity(certificate, load_private_key((pki / "signer.key").read_bytes()), chain)
+    signer = demo_signer(demo)
     for number in range(count):
         profile = device_profile(template, number)
         (folder / f"{number:06}.mobileconfig").write_bytes(sign(profile, signer) if number % 2 else profile)

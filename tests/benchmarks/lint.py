@@ -19,37 +19,17 @@ import sys
 import sysconfig
 import tempfile
 import time
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from mdmprofile.certificates import Identity
+from fleet import demo_signer, device_profile
+
 from mdmprofile.cms.sign import sign
-from mdmprofile.containers import load_certificates, load_private_key
 from mdmprofile.reader import open_profile
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "mdmprofile"
 COUNT = 1000
 BOUND = 15.0
-
-
-def device_profiles(template: bytes) -> list[bytes]:
-    """The enrollment profile as a server makes it for each of many devices: same CAs, own UUIDs and challenge."""
-    made = []
-    for number in range(COUNT):
-        plist = plistlib.loads(template)
-        identity = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"identity-{number}")).upper()
-        plist["PayloadUUID"] = str(uuid.uuid5(uuid.NAMESPACE_DNS, f"profile-{number}")).upper()
-        for payload in plist["PayloadContent"]:
-            if payload["PayloadType"] == "com.apple.security.scep":
-                payload["PayloadUUID"] = identity
-                payload["PayloadContent"]["Challenge"] = f"{number:064x}"
-                payload["PayloadContent"]["Subject"] = [[["O", "Example Inc."]], [["CN", f"device-{number:05}"]]]
-            elif payload["PayloadType"] == "com.apple.mdm":
-                payload["IdentityCertificateUUID"] = identity
-                payload["ServerURL"] += f"?device={number}"
-        made.append(plistlib.dumps(plist))
-    return made
 
 
 def lint_seconds(files: Sequence[Path]) -> float:
@@ -76,11 +56,9 @@ def main() -> int:
         folder = Path(name)
         subprocess.run([COMMAND, "init", "--demo", "--quiet", folder], check=True)
         subprocess.run([COMMAND, "build", "--quiet"], cwd=folder, check=True)
-        contents = device_profiles(open_profile((folder / "out" / "enroll.mobileconfig").read_bytes()).content)
-        pki = folder / "pki"
-        (certificate,) = load_certificates((pki / "signer.pem").read_bytes())
-        chain = load_certificates((pki / "intermediate.pem").read_bytes())
-        signer = Identity(certificate, load_private_key((pki / "signer.key").read_bytes()), chain)
+        template = open_profile((folder / "out" / "enroll.mobileconfig").read_bytes()).content
+        contents = [device_profile(template, number) for number in range(COUNT)]
+        signer = demo_signer(folder)
         for kind, bound in (("unsigned", BOUND), ("signed", None)):
             (folder / kind).mkdir()
             files = [folder / kind / f"{number:04}.mobileconfig" for number in range(COUNT)]
