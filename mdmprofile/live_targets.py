@@ -17,7 +17,15 @@ from mdmprofile.probe.http import Answer, fetch
 from mdmprofile.probe.locations import Location, locate
 from mdmprofile.probe.network import Route
 from mdmprofile.probe.tls import MAX_SERVED, Served, shake_hands
-from mdmprofile.published import ANCHORS, SERVICE_PATH, TRUST_PROFILE, read_service_config
+from mdmprofile.published import (
+    ANCHORS,
+    JSON_TYPE,
+    PROFILE_TYPE,
+    SERVICE_PATH,
+    TRUST_PROFILE,
+    judge_content_type,
+    read_service_config,
+)
 from mdmprofile.rules.served import DeviceTrust, Shown, judge_alone, judge_shown
 from mdmprofile.tables import nearest
 
@@ -61,7 +69,8 @@ def read_server(url: str, asking: Asking) -> Target:
         if path.endswith(SERVICE_PATH):
             return _service(location, asking)
         if path.lower().endswith(_DOCUMENTS):
-            return _document(location, asking)
+            profile = path.lower().endswith(".mobileconfig")
+            return _document(location, asking, PROFILE_TYPE if profile else "")
     except _DistrustedError as error:
         return Target(_shown_by(error.served), tuple(_judge(error.served, asking)))
     if not location.is_secure:
@@ -86,22 +95,29 @@ def _not_fetched(location: Location, path: str) -> Iterable[Finding]:
     )
 
 
-def _document(location: Location, asking: Asking) -> Target:
+def _document(location: Location, asking: Asking, expected: str) -> Target:
     answer = _fetched(location, asking)
     target = read_contents(answer.body, source=location.place, keys=asking.keys)
     served = answer.served
     return target._replace(
         watched=without_repeats([*target.watched, *_shown_by(served)]),
-        findings=(*target.findings, *_judge(served, asking)),
+        findings=(*target.findings, *_judge(served, asking), *_typed(answer, expected, asking)),
     )
+
+
+def _typed(answer: Answer, expected: str, asking: Asking) -> Iterable[Finding]:
+    """Whether a document that Apple names a content type for has it; information where dates alone count."""
+    for each in judge_content_type(answer.content_type, expected, answer.location.place) if expected else ():
+        yield each if asking.anchors is not None else each._replace(severity=Severity.INFO)
 
 
 def _service(location: Location, asking: Asking) -> Target:
     answer = _fetched(location, asking)
     watched, findings = [*_shown_by(answer.served)], [*_judge(answer.served, asking)]
+    findings += _typed(answer, JSON_TYPE, asking)
     errors: list[MdmprofileError] = []
     urls = read_service_config(answer.body, source=location.place)
-    for name in (TRUST_PROFILE, ANCHORS):
+    for name, expected in ((TRUST_PROFILE, PROFILE_TYPE), (ANCHORS, JSON_TYPE)):
         if name not in urls:
             continue
         try:
@@ -109,7 +125,7 @@ def _service(location: Location, asking: Asking) -> Target:
             if place.host != location.host:
                 findings.append(_elsewhere(name, place))
                 continue
-            document = _document(place, asking)
+            document = _document(place, asking, expected)
         except MdmprofileError as error:
             errors.append(error)
             continue

@@ -8,15 +8,26 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.containers import MAX_IN_ONE_FILE
 from mdmprofile.errors import CertificateError, DocumentError
+from mdmprofile.findings import Finding, finding
 
 SERVICE_PATH, DISCOVERY_PATH = "/MDMServiceConfig", "/.well-known/com.apple.remotemanagement"
 TRUST_PROFILE, ENROLLMENT, ANCHORS = "trust_profile_url", "dep_enrollment_url", "dep_anchor_certs_url"
+JSON_TYPE, PROFILE_TYPE = "application/json", "application/x-apple-aspen-config"
+_ADVICE = "publish what mdmprofile build wrote; mdmprofile trust --snippet has the web server's configuration"
 URLS = (ENROLLMENT, ANCHORS, TRUST_PROFILE)
+
+
+def judge_content_type(told: str, expected: str, where: str) -> Iterable[Finding]:
+    """The finding that a document comes as something else; ``told`` is its Content-Type header."""
+    if told.partition(";")[0].strip().lower() != expected:
+        message = f"the content type is {told or 'none'} instead of {expected}"
+        yield finding("service.content-type", message, where=where)
 
 
 def read_json_object(data: bytes, *, source: str) -> dict[str, Any]:
@@ -25,9 +36,9 @@ def read_json_object(data: bytes, *, source: str) -> dict[str, Any]:
         found = json.loads(data)
     except (ValueError, RecursionError):
         kind = "a web page" if data.lstrip()[:1] == b"<" else "no JSON"
-        raise DocumentError(f"is {kind} where a JSON object belongs", where=source) from None
+        raise DocumentError(f"is {kind} where a JSON object belongs", where=source, hint=_ADVICE) from None
     if not isinstance(found, dict):
-        raise DocumentError("is JSON, but no object", where=source)
+        raise DocumentError("is JSON, but no object", where=source, hint=_ADVICE)
     return found
 
 
@@ -40,7 +51,7 @@ def read_service_config(data: bytes, *, source: str) -> dict[str, str]:
     urls = {name: found[name] for name in URLS if name in found}
     wrong = [name for name, url in urls.items() if not isinstance(url, str)]
     if wrong:
-        raise DocumentError(f"has no text as {wrong[0]}", where=source)
+        raise DocumentError(f"has no text as {wrong[0]}", where=source, hint=_ADVICE)
     return urls
 
 

@@ -259,6 +259,20 @@ class TestDocuments:
         assert told in outcome.err
         assert outcome.err.count("\n") == 1
 
+    @pytest.mark.parametrize("document", ["MDMServiceConfig", "dep_anchor_certs", "trust"])
+    def test_wrong_content_type_is_a_finding(self, live: LiveSite, mdmprofile: Command, document: str) -> None:
+        """Information where dates alone count, a warning where --trust asks what a device would make of it."""
+        file = "trust.mobileconfig" if document == "trust" else document
+        location = f"types {{ }} default_type text/html; alias {live.out}/{file};"
+        with live.serve(live.locations(**{document: location})):
+            dates = check(mdmprofile, live, f"{live.origin}/MDMServiceConfig")
+            trust = check(mdmprofile, live, f"{live.origin}/MDMServiceConfig", "--trust", live.site.folder / "root.pem")
+        (found,) = [each for each in dates.json["findings"] if each["rule"] == "service.content-type"]
+        assert (found["severity"], found["where"]) == ("info", f"{live.origin}/{file}")
+        assert "text/html" in found["message"]
+        assert (dates.code, serious(dates)) == (0, {})
+        assert (trust.code, serious(trust)) == (1, {"service.content-type": "warning"})
+
     def test_document_on_another_host_is_not_fetched(self, live: LiveSite, mdmprofile: Command, tmp_path: Path) -> None:
         """Nobody named it: a hostile service config must not send us there."""
         asked: list[bytes] = []

@@ -21,8 +21,11 @@ from mdmprofile.published import (
     ANCHORS,
     DISCOVERY_PATH,
     ENROLLMENT,
+    JSON_TYPE,
+    PROFILE_TYPE,
     SERVICE_PATH,
     TRUST_PROFILE,
+    judge_content_type,
     read_anchors,
     read_json_object,
     read_service_config,
@@ -32,7 +35,6 @@ from mdmprofile.rules.examined import AS_TRUST
 from mdmprofile.rules.lint import lint
 from mdmprofile.urls import has_scheme
 
-_JSON, _PROFILE = "application/json", "application/x-apple-aspen-config"
 _NAME = "MDMServiceConfig"
 
 
@@ -56,7 +58,7 @@ def visit_service(
             urls = read_service_config(visit.answer.body, source=location.place)
             found = [
                 *visit.findings,
-                *content_type(visit.answer, _JSON),
+                *_typed(visit.answer, JSON_TYPE),
                 *_judge_urls(urls, expected, enrolled, location),
             ]
         except MdmprofileError as error:
@@ -69,12 +71,8 @@ def visit_service(
     return [first, *found_there, *([_discovery(visitor, server, servers)] if servers else [])]
 
 
-def content_type(answer: Answer, expected: str) -> Iterable[Finding]:
-    """The finding that a document comes as something else."""
-    if answer.media_type != expected:
-        told = answer.content_type or "none"
-        message = f"the content type is {told} instead of {expected}"
-        yield finding("service.content-type", message, where=answer.location.place)
+def _typed(answer: Answer, expected: str) -> Iterable[Finding]:
+    return judge_content_type(answer.content_type, expected, answer.location.place)
 
 
 def inconsistent(message: str, location: Location, *, hint: str = "") -> Finding:
@@ -167,7 +165,7 @@ def _enrollment(visitor: Visitor, location: Location) -> Step:
     if visit.answer is None:
         return Step(ENROLLMENT, location.place, visit.findings)
     problem = status_problem(visit.answer)
-    found: list[Finding] = [] if problem else list(content_type(visit.answer, _PROFILE))
+    found: list[Finding] = [] if problem else list(_typed(visit.answer, PROFILE_TYPE))
     try:
         opened = None if problem else open_profile(visit.answer.body, source=location.place)
     except MdmprofileError as error:
@@ -215,7 +213,7 @@ def _discovery(visitor: Visitor, server: Location, servers: Sequence[Mapping[str
         return Step(
             name, location.place, (*visit.findings, inconsistent(f"{name}: the document {error.message}", location))
         )
-    found = [*visit.findings, *content_type(visit.answer, _JSON)]
+    found = [*visit.findings, *_typed(visit.answer, JSON_TYPE)]
     if document.get("Servers") == [dict(each) for each in servers]:
         found.append(passed(name, ", ".join(each["Version"] for each in servers), location))
     else:
@@ -224,7 +222,7 @@ def _discovery(visitor: Visitor, server: Location, servers: Sequence[Mapping[str
 
 
 def _judge_trust_profile(visitor: Visitor, enrolled: Enrolled, answer: Answer) -> Iterable[Finding]:
-    yield from content_type(answer, _PROFILE)
+    yield from _typed(answer, PROFILE_TYPE)
     place = answer.location.place
     roots = [each.certificate for each in certificates_of(open_profile(answer.body, source=place).profile)]
     for each in lint(answer.body, source=place, now=visitor.at, kind=AS_TRUST).findings:
@@ -234,7 +232,7 @@ def _judge_trust_profile(visitor: Visitor, enrolled: Enrolled, answer: Answer) -
 
 
 def _judge_anchors(_visitor: Visitor, enrolled: Enrolled, answer: Answer) -> Iterable[Finding]:
-    yield from content_type(answer, _JSON)
+    yield from _typed(answer, JSON_TYPE)
     certificates = read_anchors(answer.body, source=answer.location.place)
     if enrolled.trust.public:
         if certificates:
