@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mdmprofile.catalogue_devices import DEVICE_RULES
 from mdmprofile.catalogue_live import LIVE_RULES
 from mdmprofile.catalogue_payloads import DOCS as _DOCS
 from mdmprofile.catalogue_payloads import PAYLOAD_RULES, Rule
@@ -293,5 +294,6 @@ RULES: dict[str, Rule] = (
     }
     | PAYLOAD_RULES
     | REPLACEMENT_RULES
+    | DEVICE_RULES
     | LIVE_RULES
 )
