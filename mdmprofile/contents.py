@@ -11,7 +11,7 @@ from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.chain import LEAF
 from mdmprofile.cms.trust import judge_trust
 from mdmprofile.cms.verify import Signature, is_signed, verify
-from mdmprofile.config import CONFIG_NAME, is_damaged_config
+from mdmprofile.config_file import CONFIG_NAME, is_damaged_config
 from mdmprofile.containers import MAX_IN_ONE_FILE, is_certificate, is_pkcs12, load_certificates, load_pkcs12
 from mdmprofile.errors import CertificateError, InputError, MdmprofileError, PasswordError, password_from
 from mdmprofile.findings import Finding, finding

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import LEAF, IssuerGraph, arrange, role_of
 from mdmprofile.changes import mdm_of, pinned_uuids
-from mdmprofile.config import EnrollmentConfig, load_config, parse_toml
+from mdmprofile.config import EnrollmentConfig, load_config
+from mdmprofile.config_file import parse_toml
 from mdmprofile.containers import load_pkcs12
 from mdmprofile.enrollment import enrollment_profile
 from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, ProfileError, flatten

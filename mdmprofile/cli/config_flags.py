@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from mdmprofile.cli.params import DATE_OPTIONS, FILE, Decorator, options
-from mdmprofile.config import CONFIG_NAME, EnrollmentConfig, load_config, read_signing
+from mdmprofile.config import EnrollmentConfig, load_config, read_signing
+from mdmprofile.config_file import CONFIG_NAME
 from mdmprofile.config_signing import SigningSettings
 from mdmprofile.errors import InputError, MdmprofileError, flatten
 
