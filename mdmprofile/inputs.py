@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from mdmprofile.errors import InputError
 
@@ -17,6 +17,13 @@ _PIECE = 64 * 1024
 
 ABSENT = "no such file"
 STDIN = Path("-")
+
+
+class Read(Protocol):
+    """A function that reads a whole file, as ``read_file`` does."""
+
+    def __call__(self, path: Path, *, limit: int) -> bytes:
+        """The file's bytes, at most ``limit``; raises ``InputError``."""
 
 
 def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:

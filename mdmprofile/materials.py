@@ -26,10 +26,11 @@ from mdmprofile.errors import (
     password_from,
 )
 from mdmprofile.extras import Extras, load_extras
-from mdmprofile.inputs import ABSENT, MAX_PROFILE, read_file
+from mdmprofile.inputs import ABSENT, MAX_PROFILE
 from mdmprofile.printable import printable
 from mdmprofile.recipients import recipients_of
 from mdmprofile.secret import Prompt, SecretSource
+from mdmprofile.sources import Sources
 
 if TYPE_CHECKING:
     from mdmprofile.reader import OpenedProfile  # slow to import, needed for replacements only
@@ -80,9 +81,9 @@ class Materials:
 class _Loader:
     """Reads each file once and keeps every error instead of stopping at the first."""
 
-    def __init__(self, prompt: Prompt | None, *, commands: bool = True) -> None:
-        self.prompt = prompt
-        self.commands = commands
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.prompt = sources.prompt
         self.errors: list[MdmprofileError] = []
         self.pkcs12_password: str | None = None
         self.pkcs12_hint = "name the certificates in PEM"
@@ -105,14 +106,11 @@ class _Loader:
 
     def _certificates_in(self, path: Path) -> tuple[Certificate, ...]:
         with password_from(self.pkcs12_hint):
-            return load_certificates(read_file(path), source=str(path), password=_bytes(self.pkcs12_password))
+            data = self.sources.read(path)
+            return load_certificates(data, source=str(path), password=_bytes(self.pkcs12_password))
 
     def secret(self, source: SecretSource | None) -> str | None:
-        if source is not None and source.kind == "command" and not self.commands:
-            message = "comes from a command, which is not run for a config that was only found in a directory"
-            self.errors.append(SecretError(message, where=source.key, hint="name the config itself"))
-            return None
-        return None if source is None else self.attempt(lambda: source.fetch(self.prompt))
+        return None if source is None else self.attempt(lambda: self.sources.secret(source))
 
     def unlocked(
         self, opener: Callable[[bytes | None], T], source: SecretSource | None, file: Path, hint: str
@@ -126,9 +124,9 @@ class _Loader:
             with password_from(hint):
                 return opener(_bytes(secret))
 
-        password = self.secret(source)
+        password = self.secret(source) if source is not None else self.sources.known(str(file))
         if source is not None and password is None:
-            self.attempt(lambda: read_file(file))
+            self.attempt(lambda: self.sources.read(file))
             return None, None
         try:
             return opened(password), password
@@ -136,7 +134,7 @@ class _Loader:
             if source is not None or self.prompt is None:
                 self.errors.append(error)
                 return None, None
-            password = self.prompt(printable(f"Password of {file}"))
+            password = self.sources.secrets[str(file)] = self.prompt(printable(f"Password of {file}"))
             return self.attempt(lambda: opened(password)), password
         except MdmprofileError as error:
             self.errors.append(error)
@@ -150,14 +148,15 @@ def load_materials(
     private: bool = True,
     enrollment: bool = True,
     commands: bool = True,
+    sources: Sources | None = None,
 ) -> Materials:
-    """Read every file that the config names.
+    """Read every file that the config names; ``sources`` are where they are read from, instead of the disk alone.
 
     Without ``private``, keys and secrets that are not needed to judge dates are left alone: the signer's key, the
     challenge, the removal password. Without ``enrollment``, so is everything that only the enrollment profile needs.
     Without ``commands`` no secret's command is run.
     """
-    load = _Loader(prompt, commands=commands)
+    load = _Loader(sources or Sources(prompt=prompt, commands=commands))
     identity = config.identity if enrollment else None
     secrets = private and enrollment
     signing = config.signing
@@ -201,12 +200,14 @@ def _placed(errors: Iterable[MdmprofileError], source: str) -> Iterable[Mdmprofi
         yield each
 
 
-def load_signer(settings: SigningSettings, *, prompt: Prompt | None = None) -> Identity | CmsCommand:
+def load_signer(
+    settings: SigningSettings, *, prompt: Prompt | None = None, sources: Sources | None = None
+) -> Identity | CmsCommand:
     """The signer alone, with the certificates of its chain files.
 
     Logs in to the token where the key is on one; runs no signing command. Raises every error that stands in the way.
     """
-    load = _Loader(prompt)
+    load = _Loader(sources or Sources(prompt=prompt))
     signer = _signer(settings, load, private=True)
     chain = load.certificates(settings.chain)
     if signer is None or load.errors:
@@ -221,7 +222,7 @@ def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identi
     if signing.pkcs12 is not None:
         pkcs12 = signing.pkcs12
         return load.unlocked(
-            lambda password: load_pkcs12(read_file(pkcs12), source=str(pkcs12), password=password),
+            lambda password: load_pkcs12(load.sources.read(pkcs12), source=str(pkcs12), password=password),
             signing.pkcs12_password,
             pkcs12,
             _GIVE_IT.format("--signer-pkcs12-password-file", "signing.pkcs12_password"),
@@ -247,7 +248,7 @@ def _in_files(
     file: Path, password: SecretSource | None, certificates: tuple[Certificate, ...], load: _Loader
 ) -> Identity | None:
     key, _ = load.unlocked(
-        lambda given: load_private_key(read_file(file), source=str(file), password=given),
+        lambda given: load_private_key(load.sources.read(file), source=str(file), password=given),
         password,
         file,
         _GIVE_IT.format("--signer-key-password-file", "signing.key_password"),
@@ -266,11 +267,11 @@ def _on_token(
     from mdmprofile.cms.pkcs11 import token_identity  # noqa: PLC0415 - few signers are on a token
 
     def pin(label: str) -> str:
-        if source is None and load.prompt is None:
+        if source is None and load.prompt is None and load.sources.known("signing.pkcs11_pin") is None:
             hint = "give --signer-pkcs11-pin-file, or signing.pkcs11_pin in a config"
             raise SecretError(f"the token {printable(label)} needs a PIN", where="signing.pkcs11_pin", hint=hint)
         asked = source or SecretSource("prompt", f"PIN of the token {label}", "signing.pkcs11_pin")
-        return asked.fetch(load.prompt)
+        return load.sources.secret(asked)
 
     return load.attempt(lambda: token_identity(uri, certificates, pin))
 
@@ -280,7 +281,7 @@ def _replaced(path: Path | None, load: _Loader) -> OpenedProfile | None:
         return None
     from mdmprofile.reader import open_profile  # noqa: PLC0415 - slow to import, needed for replacements only
 
-    opened = load.attempt(lambda: open_profile(read_file(path, limit=MAX_PROFILE), source=str(path)))
+    opened = load.attempt(lambda: open_profile(load.sources.read(path, limit=MAX_PROFILE), source=str(path)))
     if opened is None:
         return None
     if not opened.profile.identifier:
@@ -294,7 +295,8 @@ def _replaced(path: Path | None, load: _Loader) -> OpenedProfile | None:
 def _extras(settings: ProfileSettings, load: _Loader) -> Extras:
     if not settings.extra_payloads and settings.extra_keys is None:
         return Extras()
-    return load.attempt(lambda: load_extras(settings.extra_payloads, settings.extra_keys)) or Extras()
+    read = load.sources.read
+    return load.attempt(lambda: load_extras(settings.extra_payloads, settings.extra_keys, read)) or Extras()
 
 
 def _recipients(settings: EncryptionSettings | None, load: _Loader) -> tuple[Certificate, ...]:
@@ -321,7 +323,7 @@ def _pkcs12(settings: Pkcs12Settings, load: _Loader) -> Pkcs12File | None:
     file = settings.file
 
     def opened(password: bytes | None) -> tuple[bytes, Identity]:
-        data = read_file(file)
+        data = load.sources.read(file)
         return data, load_pkcs12(data, source=str(file), password=password)
 
     found, password = load.unlocked(
