@@ -82,6 +82,7 @@ class Draft(NamedTuple):
     config: EnrollmentConfig
     materials: Materials
     now: datetime
+    names: Names
     chain: TrustChain
     profile: Profile | None
     trust: Profile | None
@@ -121,7 +122,7 @@ def draft(config: EnrollmentConfig, materials: Materials, *, now: datetime, enro
         *(_judge_enrollment(config, profile, materials, now) if profile else ()),
         *(_judge_encryption(config, profile, materials) if profile else ()),
     ]
-    return Draft(config, materials, now, chain, profile, trust, tuple(findings))
+    return Draft(config, materials, now, names, chain, profile, trust, tuple(findings))
 
 
 def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, enrollment: bool) -> BuildResult:

@@ -45,6 +45,10 @@ class Problems(MdmprofileError):  # noqa: N818 - it is several, not one
         self.errors = tuple(errors)
         super().__init__("; ".join(str(error) for error in self.errors))
 
+    def __reduce__(self) -> tuple[type[Problems], tuple[tuple[MdmprofileError, ...]]]:
+        """Sent from a worker process as it is."""
+        return type(self), (self.errors,)
+
 
 class InputError(MdmprofileError):
     """A file cannot be read: absent, a directory, too large, or not allowed."""
@@ -106,6 +110,10 @@ class SignatureFormatError(MdmprofileError):
 
 class DocumentError(MdmprofileError):
     """A document that a server publishes is not what Apple describes; ``where`` is its URL or file."""
+
+
+class WorkerError(MdmprofileError):
+    """A process that makes profiles ended, or cannot be reached."""
 
 
 class NetworkError(MdmprofileError):

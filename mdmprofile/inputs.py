@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -59,6 +61,28 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
             f"is larger than the limit of {limit // 1024:,} KiB", where=where, hint="check that it is the right file"
         )
     return data
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to be read piece by piece; ``-`` is standard input. Raises ``InputError``."""
+    where = place_of(path)
+    if path == STDIN:
+        if sys.stdin is None:
+            raise InputError("is closed", where=where, hint="name a file instead")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        raise InputError(ABSENT, where=where, hint="check the path") from None
+    except IsADirectoryError:
+        raise InputError("is a directory where a file belongs", where=where, hint="name the file in it") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot be read: {reason}", where=where, hint="check its path and permissions") from None
+    with stream:
+        yield stream
 
 
 def _read(stream: BinaryIO, most: int) -> bytes:

@@ -11,7 +11,7 @@ from mdmprofile.chain import INTERMEDIATE, LEAF, IssuerGraph, role_of, server_le
 from mdmprofile.config import EnrollmentConfig
 from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
 from mdmprofile.errors import CertificateError
-from mdmprofile.materials import Materials
+from mdmprofile.materials import Materials, Pkcs12File
 from mdmprofile.moments import shift, spoken
 from mdmprofile.payloads import types
 from mdmprofile.plan import Thresholds, Watched, watch
@@ -89,7 +89,7 @@ def _identity(config: EnrollmentConfig, materials: Materials, now: datetime) -> 
     identity = config.identity
     if isinstance(identity, Pkcs12Settings):
         if materials.pkcs12 is not None:
-            return watched_identity(materials.pkcs12.identity)
+            return watched_identity(materials.pkcs12)
         return [
             Watched("identity", "in the PKCS#12 file", f"{config.source}: identity.file", baked_in=True, not_after=None)
         ]
@@ -114,7 +114,7 @@ def _extra_certificates(config: EnrollmentConfig, materials: Materials) -> Itera
                 yield from (each._replace(baked_in=True, consequence_of="file") for each in found)
 
 
-def watched_identity(identity: Identity, where: str = "") -> list[Watched]:
+def watched_identity(identity: Identity | Pkcs12File, where: str = "") -> list[Watched]:
     """A PKCS#12's own certificate and those beside it."""
     others = [each._replace(where=where or each.where) for each in by_role(identity.chain)]
     return [watch(identity.certificate, "identity", where or identity.certificate.source), *others]

@@ -45,7 +45,8 @@ class Pkcs12File:
     """A PKCS#12 as it is in its file, opened; ``password`` is None when it has none."""
 
     data: bytes = field(repr=False)
-    identity: Identity
+    certificate: Certificate
+    chain: tuple[Certificate, ...]
     password: str | None = field(repr=False)
     file_name: str
 
@@ -329,7 +330,10 @@ def _pkcs12(settings: Pkcs12Settings, load: _Loader) -> Pkcs12File | None:
     found, password = load.unlocked(
         opened, settings.password, file, _GIVE_IT.format("--pkcs12-password-file", "identity.password")
     )
-    return None if found is None else Pkcs12File(*found, password, file.name)
+    if found is None:
+        return None
+    data, opened_identity = found
+    return Pkcs12File(data, opened_identity.certificate, opened_identity.chain, password, file.name)
 
 
 def _bytes(password: str | None) -> bytes | None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from mdmprofile.errors import OutputError, collect
 
@@ -59,6 +60,63 @@ def write_one(path: Path, data: bytes, *, private: bool = False) -> None:
         write_stdout(data)
     else:
         write_all([Pending(path, data, private)])
+
+
+def write_staged(path: Path, data: bytes) -> None:
+    """Write a new file, readable by its owner alone, that ``move`` brings to its place. Raises ``OutputError``.
+
+    It is not flushed to the disk: whoever writes thousands flushes them at once.
+    """
+    with _explained(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as stream:
+            stream.write(data)
+
+
+def move(staged: Path, target: Path) -> None:
+    """Move a complete file into its place, whose directory is made where there is none. Raises ``OutputError``."""
+    with _explained(target):
+        try:
+            staged.replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged.replace(target)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Raises ``OutputError``."""
+    with _explained(path):
+        path.unlink(missing_ok=True)
+
+
+def flush_disks() -> None:
+    """Have everything that was written reach the disks, where the system can be asked to."""
+    if hasattr(os, "sync"):
+        os.sync()
+
+
+@contextlib.contextmanager
+def streamed(path: Path) -> Iterator[BinaryIO]:
+    """A file that is written piece by piece, readable by its owner alone, and in its place when all of it is there.
+
+    ``-`` is standard output. Raises ``OutputError``, and ``BrokenPipeError`` when nobody reads on.
+    """
+    if path == STDOUT or _is_special(path):
+        with _explained(path), contextlib.ExitStack() as stack:
+            out = sys.stdout.buffer if path == STDOUT else stack.enter_context(path.open("ab", buffering=0))
+            yield out
+            out.flush()
+        return
+    with _explained(path):
+        temporary, target = _write_beside(Pending(path, b"", private=True))
+        try:
+            with temporary.open("r+b") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_stdout(data: bytes) -> None:
@@ -151,6 +209,8 @@ def _explained(path: Path) -> Iterator[None]:
         raise OutputError(message, where=str(path), hint=hint) from None
     except FileNotFoundError:
         raise OutputError("its directory does not exist", where=str(path), hint="make it first") from None
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=str(path), hint=ADVICE) from None
     except (ValueError, RuntimeError):

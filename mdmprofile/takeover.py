@@ -299,7 +299,7 @@ def _pkcs12(identity: Identity) -> Pkcs12File | None:
             raise PasswordError(error.message, where=error.where, hint=hint) from None
         message = "this password does not open it, or it is not an intact PKCS#12 file"
         raise PasswordError(message, where=error.where, hint="give the password that it was exported with") from None
-    return Pkcs12File(identity.pkcs12, opened, password, "device.p12")
+    return Pkcs12File(identity.pkcs12, opened.certificate, opened.chain, password, "device.p12")
 
 
 def _files(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Variables = Mapping[str, Any]
 Render = Callable[[str], str]
+Compiled = Callable[[Variables], str]
 _MARKS = ("{{", "{%", "{#")
 # Filters that cannot make much out of little.
 _FILTERS = frozenset(
@@ -36,13 +37,18 @@ def renderer(variables: Variables) -> Render:
     return lambda text: compiled(text)(variables)
 
 
-def compiled(text: str) -> Callable[[Variables], str]:
+def has_template(text: str) -> bool:
+    """Whether there is anything to fill in a text."""
+    return any(mark in text for mark in _MARKS)
+
+
+def compiled(text: str) -> Compiled:
     """A function that fills this text with the variables it is given, again and again, from any thread.
 
     Raises ``TemplateError`` for a template that is wrong; the function raises what ``renderer``'s does.
     """
     # Jinja2 is slow to import and most configs have no template.
-    if not any(mark in text for mark in _MARKS):
+    if not has_template(text):
         return lambda _variables: text
     template = _template(text)
 
@@ -61,7 +67,7 @@ def names_in(text: str) -> frozenset[str]:
 
     Raises ``TemplateError`` for a template that is wrong.
     """
-    if not any(mark in text for mark in _MARKS):
+    if not has_template(text):
         return frozenset()
     from jinja2 import meta, nodes  # noqa: PLC0415 - only where a template is
 

@@ -18,6 +18,7 @@ FAILED = 3
 
 # Module and one-line help stand here, so that --help and --version load no command.
 COMMANDS = {
+    "batch": ("batch", "Build a profile, and issue an identity, for every device of a table."),
     "build": ("build", "Build the enrollment profile and the documents beside it."),
     "check": (
         "check",

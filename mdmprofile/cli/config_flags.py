@@ -144,6 +144,15 @@ def config_from(flags: Mapping[str, Any], *, config: Path | None, variables: tup
 
     Raises ``InputError`` when there is neither a file nor a flag, and what ``load_config`` raises.
     """
+    file, overrides = chosen(flags, config)
+    return load_config(file, overrides=overrides, variables=parse_variables(variables))
+
+
+def chosen(flags: Mapping[str, Any], config: Path | None) -> tuple[Path | None, dict[str, dict[str, Any]]]:
+    """The config file, the one that is named or the usual one, None where flags are all there is; and the flags.
+
+    Raises ``InputError`` when there is neither.
+    """
     overrides = overrides_of(flags)
     file = config
     if file is None and DEFAULT_CONFIG.exists():
@@ -152,7 +161,7 @@ def config_from(flags: Mapping[str, Any], *, config: Path | None, variables: tup
         raise InputError(
             "no such file", where=str(DEFAULT_CONFIG), hint="run mdmprofile init, or name a config with -c"
         )
-    return load_config(file, overrides=overrides, variables=parse_variables(variables))
+    return file, overrides
 
 
 def overrides_of(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
