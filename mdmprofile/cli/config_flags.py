@@ -152,7 +152,8 @@ def config_from(flags: Mapping[str, Any], *, config: Path | None, variables: tup
         raise InputError(
             "no such file", where=str(DEFAULT_CONFIG), hint="run mdmprofile init, or name a config with -c"
         )
-    return load_config(file, overrides=overrides, variables=parse_variables(variables))
+    # What is built is for no device in particular.
+    return load_config(file, overrides=overrides, variables=parse_variables(variables), for_device=False)
 
 
 def overrides_of(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
