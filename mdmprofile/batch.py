@@ -83,9 +83,9 @@ def run_batch(
 ) -> Tally:
     """Make the profile of every device of the spool, below ``directory``, and record it in the ledger there.
 
-    ``engine`` makes the workers; its argument is the directory where profiles are staged. ``source`` is what the
-    table is called, ``config`` the config; ``tell`` is told how many devices of how many are done. Raises an ``MdmprofileError`` for what
-    stops the run; what was made until then stays, and the next run goes on from there.
+    ``engine`` makes the workers; its argument is the directory where profiles are staged. ``source`` is what the table
+    is called, ``config`` the config; ``tell`` is told how many devices of how many are done. Raises an
+    ``MdmprofileError`` for what stops the run; what was made until then stays, and the next run goes on from there.
     """
     make_directory(directory)
     staging = directory / STAGING

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import TrustChain, arrange
 from mdmprofile.config import EnrollmentConfig
+from mdmprofile.config_identity import IssuedSettings
 from mdmprofile.enrollment import enrollment_profile
-from mdmprofile.errors import collect
+from mdmprofile.errors import ConfigError, collect
 from mdmprofile.findings import Finding, by_severity, finding, has_errors
 from mdmprofile.inventory import thresholds_of, watched_by_config
 from mdmprofile.judgement import judge_identity, judge_public, judge_removal, judge_topic
@@ -66,8 +67,15 @@ def build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None = No
 
     The property lists are the same, byte for byte, for the same inputs; only encryption is random. ``profile`` and the
     judgement are of the profile before it is encrypted. ``prompt`` asks a person for a secret. Raises an
-    ``MdmprofileError`` when an input cannot be read.
+    ``MdmprofileError`` when an input cannot be read, and for a config whose identities are issued for each device.
     """
+    if isinstance(config.identity, IssuedSettings):
+        raise ConfigError(
+            "is issued for each device, and build makes one profile",
+            where=f"{config.source}: identity",
+            hint="make one for each device with mdmprofile batch, or issue one with mdmprofile identity issue and name "
+            "it as identity.file",
+        )
     return _build(config, now=now, prompt=prompt, enrollment=True)
 
 

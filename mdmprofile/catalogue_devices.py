@@ -20,6 +20,12 @@ DEVICE_RULES: dict[str, Rule] = {
         "have the CA reissued with keyCertSign",
         f"{RFC5280}#section-4.2.1.3",
     ),
+    "issuer.purpose": Rule(
+        "warning",
+        "The issuing CA has an extendedKeyUsage without clientAuth, so many servers refuse what it issues to devices.",
+        "issue from a CA without that limit, or have it reissued",
+        f"{RFC5280}#section-4.2.1.12",
+    ),
     "issuer.key-mismatch": Rule(
         "error",
         "The issuing CA's private key does not belong to its certificate.",

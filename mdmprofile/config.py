@@ -124,19 +124,24 @@ def load_config(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     variables: Variables | None = None,
     lenient: bool = False,
+    for_device: bool = True,
 ) -> EnrollmentConfig:
     """Read a config file, lay flags over it, and fill its templates.
 
     ``overrides`` is a table of tables like the file, whose ``Path`` values are relative to the working directory.
-    With ``lenient``, templates whose variables are not known stay as they are. Raises ``ConfigError``, or
+    With ``lenient``, templates whose variables are not known stay as they are. Without ``for_device``, an identity that
+    is issued for each device may lack its subject, since ``variables`` are no device's. Raises ``ConfigError``, or
     ``Problems`` with every mistake that was found.
     """
-    return config_of(read_tables(file, overrides), renderer(variables or {}), lenient=lenient)
+    tables, render = read_tables(file, overrides), renderer(variables or {})
+    return config_of(tables, render, lenient=lenient, for_device=for_device)
 
 
-def config_of(tables: ConfigTables, render: Render, *, lenient: bool = False) -> EnrollmentConfig:
+def config_of(
+    tables: ConfigTables, render: Render, *, lenient: bool = False, for_device: bool = True
+) -> EnrollmentConfig:
     """The config that the tables describe, its templates filled by ``render``; raises as ``load_config`` does."""
-    context = t.Context(tables.base, render, lenient=lenient)
+    context = t.Context(tables.base, render, lenient=lenient, for_device=for_device)
     top = t.Table(tables.values, "", context)
     config = EnrollmentConfig(
         profile=_profile(top.table("profile")),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mdmprofile.config_identity import ISSUING_KEYS
 from mdmprofile.config_signing import ALTERNATIVES
 from mdmprofile.errors import ConfigError
 from mdmprofile.inputs import MAX_CONFIG, STDIN, read_file
@@ -48,8 +49,13 @@ def read_tables(file: Path | None, overrides: Mapping[str, Mapping[str, Any]] | 
     source = "flags" if file is None else "standard input" if file == STDIN else str(file)
     data = _tables_of(file, source) if file is not None else {}
     base = file.parent if file is not None and file != STDIN else Path()
-    flags = {name: frozenset(keys) for name, keys in (overrides or {}).items()}
-    return ConfigTables(_merge(data, overrides or {}), base, source, flags)
+    return lay_over(ConfigTables(data, base, source, {}), overrides or {})
+
+
+def lay_over(tables: ConfigTables, overrides: Mapping[str, Mapping[str, Any]]) -> ConfigTables:
+    """The tables with the flags on top."""
+    flags = {name: frozenset(keys) for name, keys in overrides.items()}
+    return tables._replace(values=_merge(tables.values, overrides), flags=flags)
 
 
 def _tables_of(file: Path, source: str) -> dict[str, Any]:
@@ -107,8 +113,13 @@ def is_damaged_config(data: bytes) -> bool:
 _ALTERNATIVES = {
     ("server", "topic"): ("push_certificate",),
     ("server", "push_certificate"): ("topic",),
-    ("identity", "ca_certificate"): ("ca_fingerprint",),
+    ("identity", "file"): ISSUING_KEYS,
     **{("signing", flag): replaced for flag, replaced in ALTERNATIVES.items()},
+    # The CA that issues is named as a signer is; the one of a SCEP server by its certificate or fingerprint.
+    **{
+        ("identity", f"ca_{flag}"): (*(f"ca_{each}" for each in replaced), "ca_fingerprint")
+        for flag, replaced in ALTERNATIVES.items()
+    },
 }
 
 

@@ -11,7 +11,7 @@ from mdmprofile.builder import Draft
 from mdmprofile.certificates import Certificate
 from mdmprofile.config import EnrollmentConfig, config_of
 from mdmprofile.config_file import ConfigTables
-from mdmprofile.config_identity import AcmeSettings, IssuedSettings, ScepSettings
+from mdmprofile.config_identity import AcmeSettings, IssuedSettings, Pkcs12Settings, ScepSettings
 from mdmprofile.errors import MdmprofileError
 from mdmprofile.materials import Pkcs12File
 from mdmprofile.naming import Names
@@ -109,7 +109,8 @@ def _cut(tables: ConfigTables, marks: Marks, drafter: Drafter, stand_in: Certifi
     text = made.profile.to_bytes().decode()
     issued = _Issued(encoded, indent_of(encoded, text), password, uuid) if file is not None else None
     known = [*marks.templates, challenge, password, uuid, encoded]
-    subject = None if identity.subject is None else tuple((n, Stencil(v, known)) for n, v in identity.subject)
+    pairs = None if isinstance(identity, Pkcs12Settings) else identity.subject
+    subject = None if pairs is None else tuple((name, Stencil(value, known)) for name, value in pairs)
     return Cut(dict(marks.templates), Stencil(text, known), subject, made.names, challenge, issued)
 
 

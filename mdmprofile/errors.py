@@ -100,6 +100,10 @@ class SigningError(MdmprofileError):
     """A signature that was asked for cannot be made."""
 
 
+class IssueError(MdmprofileError):
+    """A certificate that was asked for cannot be issued; ``where`` is the part that stands in the way."""
+
+
 class EncryptionError(MdmprofileError):
     """A profile cannot be encrypted for a recipient, or decrypted with its key."""
 

@@ -15,6 +15,7 @@ CONSEQUENCES = {
     "intermediate": "devices no longer trust the server and are lost to MDM",
     "pinned": "devices refuse the server's certificate and are lost to MDM",
     "identity": "the device can no longer prove who it is and is lost to MDM",
+    "own-ca": "the device can no longer prove who it is and is lost to MDM",
     "signer": "new installs show the profile as not verified; installed profiles keep working",
     "leaf": "devices cannot connect until the server has a new certificate; the profile stays as it is",
     "scep-ca": "devices can no longer fetch an identity; the next CA's fingerprint needs a new profile",
@@ -27,6 +28,8 @@ _RENEWALS = {
     "push": "renew the push certificate with the same Apple Account, so that its topic stays",
     "recipient": "encrypt the profile again for the next certificate of {name}",
 }
+# An identity that an own CA issues for each device, and that no device fetches.
+OWN_CA = "own-ca"
 # The two steps of every plan by their keys.
 LATEST, PLANNED = "replace at the latest", "replace as planned"
 
@@ -278,6 +281,8 @@ def _issued_later(each: Watched) -> bool:
 def remedy(each: Watched) -> str:
     """What to do about its end, as an order without a date."""
     if each.baked_in:
+        if each.consequence_of == OWN_CA:
+            return "issue each device a new identity, and send it in a new profile"
         if _issued_later(each):
             return "send the profile again, so that each device fetches a new identity"
         return "sign with a renewed certificate" if each.role == "signer" else "send a new profile with its successor"

@@ -190,7 +190,7 @@ def test_randomness_is_where_keys_and_temporary_names_are_made() -> None:
     modules = importers("random", "secrets") | users(
         "os.urandom", "uuid.uuid1", "uuid.uuid4", "x509.random_serial_number"
     )
-    assert modules == {"demo.py", "output.py"}
+    assert modules == {"demo.py", "identities.py", "output.py"}
 
 
 def test_processes_are_started_in_one_place() -> None:

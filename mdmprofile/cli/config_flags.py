@@ -145,7 +145,8 @@ def config_from(flags: Mapping[str, Any], *, config: Path | None, variables: tup
     Raises ``InputError`` when there is neither a file nor a flag, and what ``load_config`` raises.
     """
     file, overrides = chosen(flags, config)
-    return load_config(file, overrides=overrides, variables=parse_variables(variables))
+    # What is built is for no device in particular.
+    return load_config(file, overrides=overrides, variables=parse_variables(variables), for_device=False)
 
 
 def chosen(flags: Mapping[str, Any], config: Path | None) -> tuple[Path | None, dict[str, dict[str, Any]]]:
