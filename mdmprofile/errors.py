@@ -108,6 +108,10 @@ class DocumentError(MdmprofileError):
     """A document that a server publishes is not what Apple describes; ``where`` is its URL or file."""
 
 
+class LedgerError(MdmprofileError):
+    """The record of what was issued cannot be opened, read or written; ``where`` is its file."""
+
+
 class NetworkError(MdmprofileError):
     """A server cannot be reached, or does not answer as it should; ``where`` is its URL."""
 
