@@ -28,11 +28,11 @@ from mdmprofile.ledger_rows import (
     Begun,
     Entry,
     Recorded,
-    as_text,
     begun_values,
     finished_values,
     folded,
     recorded,
+    seconds,
 )
 
 __all__ = ["ABANDONED", "BEGUN", "LEDGER_NAME", "MADE", "SUPERSEDED", "Begun", "Entry", "Ledger", "Recorded", "hold"]
@@ -165,11 +165,11 @@ class Ledger:
     def begin_run(self, at: datetime) -> int:
         """Record that a run begins; its id, for ``mark_finished``."""
         with transaction(self._connection, self._path):
-            return self._connection.execute("INSERT INTO runs (started) VALUES (?)", (as_text(at),)).lastrowid or 0
+            return self._connection.execute("INSERT INTO runs (started) VALUES (?)", (seconds(at),)).lastrowid or 0
 
     def mark_finished(self, run: int, at: datetime) -> None:
         """Record that a run ended well."""
-        self._change("UPDATE runs SET finished = ? WHERE id = ? AND finished IS NULL", [(as_text(at), run)])
+        self._change("UPDATE runs SET finished = ? WHERE id = ? AND finished IS NULL", [(seconds(at), run)])
 
     def was_interrupted(self) -> bool:
         """Whether the run that was begun last has not ended well."""

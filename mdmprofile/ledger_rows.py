@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import math
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 LEDGER_NAME = "ledger.sqlite"
@@ -11,10 +12,11 @@ SCHEMA_VERSION = 1
 
 BEGUN, MADE, ABANDONED, SUPERSEDED = "begun", "made", "abandoned", "superseded"
 
-# Times are ISO 8601 UTC. What is unknown of a device is NULL: of those a unique index allows any number. The indexes
-# go by ``live``, which finishing a row does not change, and so leaves them alone: they cost most of the time.
+# Times are seconds since 1970 in UTC. What is unknown of a device is NULL: of those a unique index allows any number.
+# The indexes go by ``live``, which finishing a row does not change, and so leaves them alone: they cost most of the
+# time.
 SCHEMA = (
-    "CREATE TABLE runs (id INTEGER PRIMARY KEY, started TEXT NOT NULL, finished TEXT) STRICT",
+    "CREATE TABLE runs (id INTEGER PRIMARY KEY, started INTEGER NOT NULL, finished INTEGER) STRICT",
     """CREATE TABLE profiles (
   id INTEGER PRIMARY KEY,
   state TEXT NOT NULL CHECK (state IN ('begun', 'made', 'abandoned', 'superseded')),
@@ -27,12 +29,12 @@ SCHEMA = (
   certificate_sha256 TEXT NOT NULL DEFAULT '',
   certificate_serial TEXT NOT NULL,
   subject TEXT NOT NULL DEFAULT '',
-  not_before TEXT,
-  not_after TEXT,
+  not_before INTEGER,
+  not_after INTEGER,
   client_identifier TEXT NOT NULL DEFAULT '',
   profile_sha256 TEXT NOT NULL DEFAULT '',
   size INTEGER NOT NULL DEFAULT 0,
-  made TEXT NOT NULL,
+  made INTEGER NOT NULL,
   config TEXT NOT NULL,
   config_sha256 TEXT NOT NULL
 ) STRICT""",
@@ -41,8 +43,9 @@ SCHEMA = (
     "CREATE UNIQUE INDEX one_of_a_name ON profiles (name) WHERE live = 1",
 )
 COLUMNS = (
-    "id, state, reason, name, udid, serial, identity, certificate_sha256, certificate_serial, subject, not_before, "
-    "not_after, client_identifier, profile_sha256, size, made, config, config_sha256"
+    "id, state, reason, name, coalesce(udid, ''), coalesce(serial, ''), identity, certificate_sha256, "
+    "certificate_serial, subject, not_before, not_after, client_identifier, profile_sha256, size, made, config, "
+    "config_sha256"
 )
 BEGIN = (
     "INSERT INTO profiles (id, state, live, name, udid, serial, identity, certificate_serial, made, config, "
@@ -55,6 +58,7 @@ FINISH = (
 )
 _MAGIC = b"SQLite format 3\0"
 HEADER = 100
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Entry(NamedTuple):
@@ -128,7 +132,7 @@ def begun_values(row: int, each: Begun) -> tuple[Any, ...]:
         each.serial or None,
         each.identity,
         each.certificate_serial,
-        as_text(each.made),
+        seconds(each.made),
         each.config,
         each.config_sha256,
     )
@@ -139,10 +143,10 @@ def finished_values(row: int, entry: Entry) -> tuple[Any, ...]:
     begin, end = entry.not_before, entry.not_after
     return (
         *entry[4:7],
-        begin and as_text(begin),
-        end and as_text(end),
+        None if begin is None else seconds(begin),
+        None if end is None else seconds(end),
         *entry[9:12],
-        as_text(entry.made),
+        seconds(entry.made),
         *entry[13:],
         row,
         entry.name,
@@ -151,34 +155,19 @@ def finished_values(row: int, entry: Entry) -> tuple[Any, ...]:
 
 def recorded(row: tuple[Any, ...]) -> Recorded:
     """A row of ``COLUMNS``; raises ``ValueError`` or ``TypeError`` where damage put there what nobody wrote."""
-    number, state, reason, name, udid, serial, *known = row
-    begin, end, size, made = known[4], known[5], known[8], known[9]
-    texts = [state, reason, name, udid or "", serial or "", *known[:4], *known[6:8], *known[10:]]
-    if not isinstance(size, int) or not all(type(each) is str for each in texts):
+    begin, end, size = row[10], row[11], row[14]
+    # Damage can turn text into numbers and these into text; only text can be joined.
+    "".join((*row[1:10], row[12], row[13], *row[16:]))
+    if not isinstance(size, int):
         raise TypeError
-    entry = Entry(
-        name,
-        udid or "",
-        serial or "",
-        known[0],
-        known[1],
-        known[2],
-        known[3],
-        begin and _moment(begin),
-        end and _moment(end),
-        known[6],
-        known[7],
-        size,
-        _moment(made),
-        known[10],
-        known[11],
-    )
-    return Recorded(number, state, reason, entry)
+    times = (None if begin is None else _moment(begin), None if end is None else _moment(end))
+    entry = Entry._make((*row[3:10], *times, *row[12:15], _moment(row[15]), *row[16:]))
+    return Recorded(row[0], row[1], row[2], entry)
 
 
-def as_text(moment: datetime) -> str:
-    """ISO 8601 in UTC to the second, as ``moments.stamp`` has it, in a fraction of the time."""
-    return f"{moment.astimezone(UTC).isoformat()[:19]}Z"
+def seconds(moment: datetime) -> int:
+    """An aware time as it is stored: whole seconds since 1970 in UTC."""
+    return math.floor(moment.timestamp())
 
 
 def folded(text: str) -> str:
@@ -186,8 +175,5 @@ def folded(text: str) -> str:
     return text.lower() if text.isascii() else text.encode("utf-8").lower().decode("utf-8")
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is not UTC:
-        raise ValueError(text)
-    return moment
+def _moment(stored: int) -> datetime:
+    return _EPOCH + timedelta(seconds=stored)
