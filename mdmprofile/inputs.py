@@ -85,6 +85,20 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         yield stream
 
 
+def read_start(path: Path, size: int) -> bytes:
+    """The first ``size`` bytes of a regular file; nothing of one that cannot be read or is something else.
+
+    What comes out of a pipe can be read only once.
+    """
+    try:
+        if not os.path.isfile(path):  # noqa: PTH113 - this never raises
+            return b""
+        with path.open("rb", buffering=0) as stream:
+            return _read(stream, size)
+    except (OSError, ValueError):
+        return b""
+
+
 def _read(stream: BinaryIO, most: int) -> bytes:
     """At most so many bytes, in pieces: asked for all at once, memory for the most is fetched first."""
     pieces = []

@@ -143,6 +143,12 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
+def make_private(path: Path) -> None:
+    """Make an empty file that its owner alone can read, where there is none. Raises ``OutputError``."""
+    with _explained(path), contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
 def refuse_existing(paths: Iterable[Path]) -> None:
     """Raise an error that names every path that is there already."""
     there = [path for path in paths if os.path.lexists(path)]

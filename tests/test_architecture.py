@@ -193,6 +193,11 @@ def test_randomness_is_where_keys_and_temporary_names_are_made() -> None:
     assert modules == {"demo.py", "identities.py", "output.py"}
 
 
+def test_sqlite_is_used_where_its_errors_become_ours() -> None:
+    """A database that is opened elsewhere has no bounds, and a traceback for an error."""
+    assert importers("sqlite3") <= {"ledger.py", "ledger_file.py", "devices/spool.py"}
+
+
 def test_processes_are_started_in_one_place() -> None:
     """The commands that print a secret or sign are the administrator's own; nothing else is run."""
     assert importers("subprocess", "multiprocessing", "pty") == {"commands.py"}
