@@ -116,13 +116,12 @@ class DocumentError(MdmprofileError):
     """A document that a server publishes is not what Apple describes; ``where`` is its URL or file."""
 
 
-<<<<<<< HEAD
 class WorkerError(MdmprofileError):
     """A process that makes profiles ended, or cannot be reached."""
-=======
+
+
 class LedgerError(MdmprofileError):
     """The record of what was issued cannot be opened, read or written; ``where`` is its file."""
->>>>>>> ledger
 
 
 class NetworkError(MdmprofileError):
