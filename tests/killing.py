@@ -86,7 +86,8 @@ def run_and_kill(
                 (victim or _kill)(process.pid)
         _, said = process.communicate(timeout=_PATIENCE)
     _wait_for_the_others(process.pid)
-    assert "Traceback" not in said
+    # A process that was only starting when the one that wanted it was killed complains of that.
+    assert process.returncode < 0 or "Traceback" not in said
     return process.returncode, said
 
 
