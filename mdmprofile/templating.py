@@ -5,10 +5,15 @@ Templates fill values after the TOML was parsed, so no variable can break out of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from mdmprofile.errors import TemplateError, UnfilledError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template, nodes
 
 Variables = Mapping[str, Any]
 Render = Callable[[str], str]
@@ -28,21 +33,76 @@ def renderer(variables: Variables) -> Render:
 
     It raises ``UnfilledError`` when a variable is not known, and ``TemplateError`` for a template that is wrong.
     """
-
-    def render(text: str) -> str:
-        # Jinja2 is slow to import and most configs have no template.
-        if not any(mark in text for mark in _MARKS):
-            return text
-        if len(text) > MAX_LENGTH:
-            raise TemplateError(f"the template is longer than {MAX_LENGTH // 1024} KiB", hint="shorten it")
-        return _render(text, variables)
-
-    return render
+    return lambda text: compiled(text)(variables)
 
 
-def _render(text: str, variables: Variables) -> str:
+def compiled(text: str) -> Callable[[Variables], str]:
+    """A function that fills this text with the variables it is given, again and again, from any thread.
+
+    Raises ``TemplateError`` for a template that is wrong; the function raises what ``renderer``'s does.
+    """
+    # Jinja2 is slow to import and most configs have no template.
+    if not any(mark in text for mark in _MARKS):
+        return lambda _variables: text
+    template = _template(text)
+
+    def fill(variables: Variables) -> str:
+        with _explaining():
+            filled = template.render(variables)
+        if len(filled) > MAX_LENGTH:
+            raise TemplateError(f"the filled template is longer than {MAX_LENGTH // 1024} KiB")
+        return filled
+
+    return fill
+
+
+def names_in(text: str) -> frozenset[str]:
+    """The variables a text's templates speak of, such as ``site`` and, of a table's, ``device.serial``.
+
+    Raises ``TemplateError`` for a template that is wrong.
+    """
+    if not any(mark in text for mark in _MARKS):
+        return frozenset()
+    from jinja2 import meta, nodes  # noqa: PLC0415 - only where a template is
+
+    tree = _tree(text)
+    with _explaining():
+        names = set(meta.find_undeclared_variables(tree))
+        members = [(each.node, each.attr) for each in tree.find_all(nodes.Getattr)]
+        # device["serial"] is the same as device.serial.
+        members += [
+            (each.node, each.arg.value) for each in tree.find_all(nodes.Getitem) if isinstance(each.arg, nodes.Const)
+        ]
+    return frozenset(names) | {
+        f"{owner.name}.{member}"
+        for owner, member in members
+        if isinstance(owner, nodes.Name) and owner.name in names and isinstance(member, str)
+    }
+
+
+def _template(text: str) -> Template:
+    tree = _tree(text)
+    with _explaining():
+        return _environment().from_string(tree)
+
+
+def _tree(text: str) -> nodes.Template:
+    """The template's syntax tree, unless it could run long or become large."""
+    from jinja2 import nodes  # noqa: PLC0415 - only where a template is
+
+    if len(text) > MAX_LENGTH:
+        raise TemplateError(f"the template is longer than {MAX_LENGTH // 1024} KiB", hint="shorten it")
+    with _explaining():
+        tree = _environment().parse(text)
+        loops = any(tree.find(kind) is not None for kind in (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Include))
+    if loops:
+        raise TemplateError("the template is refused: loops and macros have no place in a value", hint="remove it")
+    return tree
+
+
+@cache
+def _environment() -> Environment:
     import jinja2  # noqa: PLC0415 - only where a template is
-    from jinja2 import nodes  # noqa: PLC0415
     from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
 
     class Environment(ImmutableSandboxedEnvironment):
@@ -63,10 +123,16 @@ def _render(text: str, variables: Variables) -> str:
     environment = Environment(undefined=jinja2.StrictUndefined, autoescape=False)
     environment.filters = {name: environment.filters[name] for name in _FILTERS}
     environment.globals.clear()
+    return environment
+
+
+@contextlib.contextmanager
+def _explaining() -> Iterator[None]:
+    """Have what Jinja2 and Python raise come out as an error of ours."""
+    import jinja2  # noqa: PLC0415 - only where a template is
+
     try:
-        tree = environment.parse(text)
-        loops = any(tree.find(kind) is not None for kind in (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Include))
-        filled = "" if loops else environment.from_string(text).render(variables)
+        yield
     except jinja2.UndefinedError as error:
         raise UnfilledError(f"a variable is not known: {error.message}", hint="give it with --var NAME=VALUE") from None
     except jinja2.TemplateSyntaxError as error:
@@ -75,8 +141,3 @@ def _render(text: str, variables: Variables) -> str:
         raise TemplateError(f"the template is refused: {error.message}", hint="remove it") from None
     except Exception as error:  # noqa: BLE001 - a template can raise anything Python can
         raise TemplateError(f"the template fails: {type(error).__name__}", hint="correct it") from None
-    if loops:
-        raise TemplateError("the template is refused: loops and macros have no place in a value", hint="remove it")
-    if len(filled) > MAX_LENGTH:
-        raise TemplateError(f"the filled template is longer than {MAX_LENGTH // 1024} KiB")
-    return filled

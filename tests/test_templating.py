@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from conftest import Command
 from mdmprofile.errors import TemplateError, UnfilledError
-from mdmprofile.templating import MAX_LENGTH, renderer
+from mdmprofile.templating import MAX_LENGTH, compiled, names_in, renderer
 from pki import Site
 
 WILD = 'a,OU=Admins/CN=root\\,b"\'<&>]]>\n[server]\nurl = "https://evil.example"{{ 7 * 7 }}{% x %}🍏'
@@ -202,6 +203,53 @@ def test_unknown_variable_is_told_from_a_template_that_is_wrong() -> None:
         with pytest.raises(TemplateError) as caught:
             render(wrong)
         assert not isinstance(caught.value, UnfilledError)
+
+
+def test_compiled_template_is_filled_again_and_again() -> None:
+    """What one device's values were does not show in the next one's, nor does a failure."""
+    fill_for = compiled("{{ device.serial }} of {{ site }}{% if gone is defined %}{{ gone }}{% endif %}")
+    assert fill_for({"site": "Berlin", "device": {"serial": "A"}, "gone": "!"}) == "A of Berlin!"
+    with pytest.raises(UnfilledError):
+        fill_for({"site": "Berlin", "device": {}})
+    assert fill_for({"site": "Oslo", "device": {"serial": "B"}}) == "B of Oslo"
+    assert compiled("no template")({}) == "no template"
+
+
+def test_compiled_template_is_filled_from_many_threads() -> None:
+    """No thread sees the values of another."""
+    fill_for = compiled("{% set x = device.serial %}{{ x }}{{ device.serial | lower }}")
+    with ThreadPoolExecutor(4) as pool:
+        filled = list(pool.map(lambda number: fill_for({"device": {"serial": f"S{number}"}}), range(2000)))
+    assert filled == [f"S{number}s{number}" for number in range(2000)]
+
+
+@pytest.mark.parametrize(
+    "wrong", ["{{ open", "{% for a in b %}{% endfor %}", "{{ a | nothing }}", f"{{{{ a }}}}{'x' * MAX_LENGTH}"]
+)
+def test_wrong_template_is_refused_when_it_is_compiled(wrong: str) -> None:
+    """A mistake in the template is found before the first device, not once for each."""
+    with pytest.raises(TemplateError):
+        compiled(wrong)
+    with pytest.raises(TemplateError):
+        names_in(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("no template", set()),
+        ("{{ a }}{# b #}{% if c %}{% endif %}", {"a", "c"}),
+        ("{{ device.serial }}{{ device['room'] | default(site) }}", {"device", "device.serial", "device.room", "site"}),
+        (
+            "{{ device[name] }}{{ device[0] }}{{ device.serial.lower() }}",
+            {"device", "device.serial", "name"},
+        ),
+        ("{% set own = site %}{{ own }}{{ own.x }}", {"site"}),
+    ],
+)
+def test_names_in_a_template_are_those_it_is_filled_from(text: str, names: set[str]) -> None:
+    """Members of a table are named with it; what the template sets itself is no variable."""
+    assert names_in(text) == names
 
 
 # --- no variable leaves its field ------------------------------------------------------------------------------
