@@ -49,7 +49,7 @@ def command() -> None:
     """
 
 
-@command.command("issue")
+@command.command("issue", short_help="Issue one device's identity as a PKCS#12, or sign its request.")
 @click.option("-c", "--config", type=FILE, help="Config whose [identity] names the CA.  [default: enroll.toml]")
 @CA_OPTIONS
 @click.option("--key", help="rsa2048, rsa3072, rsa4096, p256 or p384.  [default: rsa2048]")
@@ -175,9 +175,8 @@ def _section(certificate: Certificate) -> Section:
 
 def _what(kind: str, file: Pending) -> str:
     """What the report says of a file; how long a password is, is nobody's business."""
-    if kind == "password":
-        return "the password of the PKCS#12, readable by you alone"
-    return f"{len(file.data):,} bytes{', readable by you alone' if file.private else ''}"
+    content = "the password of the PKCS#12" if kind == "password" else f"{len(file.data):,} bytes"
+    return f"{content}{', readable by you alone' if file.private and file.path != STDOUT else ''}"
 
 
 def _refuse_with_request(flags: Mapping[str, Any]) -> None:
