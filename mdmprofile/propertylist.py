@@ -254,7 +254,7 @@ def _ascii(data: bytes) -> bytes:
 
 
 @cache
-def _not_xml() -> re.Pattern[str]:
+def not_xml() -> re.Pattern[str]:
     """Everything XML 1.0 section 2.2 does not allow; a device refuses the whole profile for one of them.
 
     And the carriage return, which every XML parser turns into a line feed (section 2.11): a password would change.
@@ -265,7 +265,7 @@ def _not_xml() -> re.Pattern[str]:
 def _writable(value: Any, path: str) -> Any:  # noqa: ANN401
     """The value as plistlib writes it: naive UTC dates, and no character that XML forbids."""
     if isinstance(value, str):
-        if not value.isprintable() and (wrong := _not_xml().search(value)) is not None:
+        if not value.isprintable() and (wrong := not_xml().search(value)) is not None:
             raise ProfileError(
                 f"holds the character U+{ord(wrong[0]):04X} at position {wrong.start()}, which a property list "
                 "cannot hold",
