@@ -10,8 +10,9 @@ from typing import NamedTuple
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import TrustChain, arrange
 from mdmprofile.config import EnrollmentConfig
+from mdmprofile.config_identity import IssuedSettings
 from mdmprofile.enrollment import enrollment_profile
-from mdmprofile.errors import collect
+from mdmprofile.errors import ConfigError, collect
 from mdmprofile.findings import Finding, by_severity, finding, has_errors
 from mdmprofile.inventory import thresholds_of, watched_by_config
 from mdmprofile.judgement import judge_identity, judge_public, judge_removal, judge_topic
@@ -66,8 +67,15 @@ def build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None = No
 
     The property lists are the same, byte for byte, for the same inputs; only encryption is random. ``profile`` and the
     judgement are of the profile before it is encrypted. ``prompt`` asks a person for a secret. Raises an
-    ``MdmprofileError`` when an input cannot be read.
+    ``MdmprofileError`` when an input cannot be read, and for a config whose identities are issued for each device.
     """
+    if isinstance(config.identity, IssuedSettings):
+        raise ConfigError(
+            "is issued for each device, and build makes one profile",
+            where=f"{config.source}: identity",
+            hint="make one for each device with mdmprofile batch, or issue one with mdmprofile identity issue and name "
+            "it as identity.file",
+        )
     return _build(config, now=now, prompt=prompt, enrollment=True)
 
 
@@ -76,15 +84,44 @@ def build_trust(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | Non
     return _build(config, now=now, prompt=prompt, enrollment=False)
 
 
-def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, enrollment: bool) -> BuildResult:
-    materials = load_materials(config, prompt=prompt, enrollment=enrollment)
+class Draft(NamedTuple):
+    """A build before it is encrypted and signed; ``findings`` are those that no signer and no date changes."""
+
+    config: EnrollmentConfig
+    materials: Materials
+    now: datetime
+    names: Names
+    chain: TrustChain
+    profile: Profile | None
+    trust: Profile | None
+    findings: tuple[Finding, ...]
+
+    def watched(self, signer: Certificate | None, above: Sequence[Certificate]) -> tuple[Watched, ...]:
+        """Everything that ends, with the signer's certificate and those above it where a signature showed them."""
+        known = self.materials if signer is None else self.materials.signed_by(signer, above)
+        return watched_by_config(self.config, known, now=self.now, enrollment=self.profile is not None)
+
+    def judge(self, signer: Certificate | None, above: Sequence[Certificate]) -> tuple[Finding, ...]:
+        """Every finding, with what the signer and the dates bring."""
+        watched = self.watched(signer, above)
+        dates = judge_dates(watched, thresholds_of(self.config), now=self.now, building=True)
+        replacement: tuple[Finding, ...] = ()
+        if self.profile is not None:
+            replacement = _judge_replacement(self.config, self.profile, self.materials, signer, self.now)
+        return (*self.findings, *replacement, *dates)
+
+
+def draft(config: EnrollmentConfig, materials: Materials, *, now: datetime, enrollment: bool = True) -> Draft:
+    """Assemble and judge what the config and its files describe.
+
+    Raises an ``MdmprofileError`` for files that could not be read.
+    """
     if materials.errors:
         raise collect(materials.errors)
     names, findings = _names(config, materials)
     chain = _chain(config, materials)
     profile = enrollment_profile(config, chain, materials, names) if enrollment else None
     trust = trust_profile(config, chain, names) if _wants_trust(config, enrollment) else None
-    thresholds = thresholds_of(config)
     findings += [
         *chain.findings,
         *judge_urls(config.trust),
@@ -93,23 +130,22 @@ def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, en
         *(_judge_enrollment(config, profile, materials, now) if profile else ()),
         *(_judge_encryption(config, profile, materials) if profile else ()),
     ]
+    return Draft(config, materials, now, names, chain, profile, trust, tuple(findings))
 
-    def watched_with(signer: Certificate | None, above: Sequence[Certificate]) -> tuple[Watched, ...]:
-        known = materials if signer is None else materials.signed_by(signer, above)
-        return watched_by_config(config, known, now=now, enrollment=enrollment)
 
-    def judge(signer: Certificate | None, above: Sequence[Certificate]) -> tuple[Finding, ...]:
-        dates = judge_dates(watched_with(signer, above), thresholds, now=now, building=True)
-        replacement = _judge_replacement(config, profile, materials, signer, now) if profile else ()
-        return (*findings, *replacement, *dates)
-
-    sent = profile if has_errors(findings) else _encrypted(profile, materials)
-    profiles = [each for each in (sent, trust) if each is not None]
-    signed = _sign(profiles, materials, judge)
-    artifacts = () if has_errors(signed.findings) else tuple(_artifacts(config, chain, sent, trust, signed))
-    watched = watched_with(signed.certificate, signed.above)
-    plan = make_plan(watched, thresholds)
-    return BuildResult(artifacts, profile or trust or Profile({}), chain, by_severity(signed.findings), plan, watched)
+def _build(config: EnrollmentConfig, *, now: datetime, prompt: Prompt | None, enrollment: bool) -> BuildResult:
+    materials = load_materials(config, prompt=prompt, enrollment=enrollment)
+    made = draft(config, materials, now=now, enrollment=enrollment)
+    sent = made.profile if has_errors(made.findings) else encrypted(made.profile, materials)
+    profiles = [each for each in (sent, made.trust) if each is not None]
+    signed = _sign(profiles, materials, made.judge)
+    artifacts: tuple[Artifact, ...] = ()
+    if not has_errors(signed.findings):
+        artifacts = tuple(_artifacts(config, made.chain, sent, made.trust, signed))
+    watched = made.watched(signed.certificate, signed.above)
+    plan = make_plan(watched, thresholds_of(config))
+    profile = made.profile or made.trust or Profile({})
+    return BuildResult(artifacts, profile, made.chain, by_severity(signed.findings), plan, watched)
 
 
 def _judge_enrollment(
@@ -123,15 +159,16 @@ def _judge_enrollment(
 
 def _judge_replacement(
     config: EnrollmentConfig, profile: Profile, materials: Materials, signer: Certificate | None, now: datetime
-) -> Iterable[Finding]:
+) -> tuple[Finding, ...]:
     """Whether a device takes the profile in the place of the one it has; who signs it may count."""
     unsigned_yet = signer is None and materials.signer is not None
-    if materials.replaced is not None and not unsigned_yet:
-        from mdmprofile.replacement import judge_replacement  # noqa: PLC0415 - slow, needed for replacements only
+    if materials.replaced is None or unsigned_yet:
+        return ()
+    from mdmprofile.replacement import judge_replacement  # noqa: PLC0415 - slow, needed for replacements only
 
-        via = config.profile.replaces_via
-        servers = materials.servers
-        yield from judge_replacement(materials.replaced, profile, via=via, signer=signer, servers=servers, at=now)
+    via = config.profile.replaces_via
+    servers = materials.servers
+    return tuple(judge_replacement(materials.replaced, profile, via=via, signer=signer, servers=servers, at=now))
 
 
 def _judge_encryption(config: EnrollmentConfig, profile: Profile, materials: Materials) -> Iterable[Finding]:
@@ -142,7 +179,7 @@ def _judge_encryption(config: EnrollmentConfig, profile: Profile, materials: Mat
         yield from judge_encryption(profile, materials.recipients, replaces=replaces)
 
 
-def _encrypted(profile: Profile | None, materials: Materials) -> Profile | None:
+def encrypted(profile: Profile | None, materials: Materials) -> Profile | None:
     """The enrollment profile as devices get it; the signature then covers the encrypted payloads."""
     if profile is None or not materials.recipients:
         return profile

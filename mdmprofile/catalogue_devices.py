@@ -20,6 +20,12 @@ DEVICE_RULES: dict[str, Rule] = {
         "have the CA reissued with keyCertSign",
         f"{RFC5280}#section-4.2.1.3",
     ),
+    "issuer.purpose": Rule(
+        "warning",
+        "The issuing CA has an extendedKeyUsage without clientAuth, so many servers refuse what it issues to devices.",
+        "issue from a CA without that limit, or have it reissued",
+        f"{RFC5280}#section-4.2.1.12",
+    ),
     "issuer.key-mismatch": Rule(
         "error",
         "The issuing CA's private key does not belong to its certificate.",
@@ -67,8 +73,5 @@ DEVICE_RULES: dict[str, Rule] = {
     ),
     "devices.failed": Rule(
         "error", "The profile of a device cannot be made.", "correct that row, and run it again", "mdmprofile"
-    ),
-    "devices.refused": Rule(
-        "error", "A finding about a device's profile is an error, so it was not written.", "correct it", "mdmprofile"
     ),
 }

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from mdmprofile import tables as t
+from mdmprofile.config_file import ConfigTables, read_tables
 from mdmprofile.config_identity import IdentitySettings, read_identity
-from mdmprofile.config_signing import ALTERNATIVES, SigningSettings, signing_settings
-from mdmprofile.errors import ConfigError, collect
-from mdmprofile.inputs import MAX_CONFIG, STDIN, read_file
+from mdmprofile.config_signing import SigningSettings, signing_settings
+from mdmprofile.errors import collect
 from mdmprofile.payloads.mdm import ALL_RIGHTS, CAPABILITIES, AccessRights, right_names
 from mdmprofile.profile import TARGETS
 from mdmprofile.secret import SecretSource
-from mdmprofile.templating import Variables, renderer
+from mdmprofile.templating import Render, Variables, renderer
 
 DEFAULT_MARGIN = timedelta(days=30)
 DEFAULT_WARN = timedelta(days=30)
@@ -25,12 +24,6 @@ DEFAULT_CRITICAL = timedelta(days=7)
 
 # Leaves a key out that would otherwise have a default, as some inherited profiles do.
 UNSET = "unset"
-
-CONFIG_NAME = "enroll.toml"
-
-# The parser's time and memory grow with the square of a dotted key's parts.
-_MAX_DOTS = 500
-
 
 # How a replacement reaches the device: the InstallProfile command, or a person.
 Via = Literal["mdm", "manual"]
@@ -131,19 +124,25 @@ def load_config(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     variables: Variables | None = None,
     lenient: bool = False,
+    for_device: bool = True,
 ) -> EnrollmentConfig:
     """Read a config file, lay flags over it, and fill its templates.
 
     ``overrides`` is a table of tables like the file, whose ``Path`` values are relative to the working directory.
-    With ``lenient``, templates whose variables are not known stay as they are. Raises ``ConfigError``, or
+    With ``lenient``, templates whose variables are not known stay as they are. Without ``for_device``, an identity that
+    is issued for each device may lack its subject, since ``variables`` are no device's. Raises ``ConfigError``, or
     ``Problems`` with every mistake that was found.
     """
-    source = "flags" if file is None else "standard input" if file == STDIN else str(file)
-    data = _tables_of(file, source) if file is not None else {}
-    merged = _merge(data, overrides or {})
-    base = file.parent if file is not None and file != STDIN else Path()
-    context = t.Context(base, renderer(variables or {}), lenient=lenient)
-    top = t.Table(merged, "", context)
+    tables, render = read_tables(file, overrides), renderer(variables or {})
+    return config_of(tables, render, lenient=lenient, for_device=for_device)
+
+
+def config_of(
+    tables: ConfigTables, render: Render, *, lenient: bool = False, for_device: bool = True
+) -> EnrollmentConfig:
+    """The config that the tables describe, its templates filled by ``render``; raises as ``load_config`` does."""
+    context = t.Context(tables.base, render, lenient=lenient, for_device=for_device)
+    top = t.Table(tables.values, "", context)
     config = EnrollmentConfig(
         profile=_profile(top.table("profile")),
         server=_server(top.table("server")),
@@ -151,16 +150,14 @@ def load_config(
         identity=read_identity(top.table("identity")),
         signing=signing_settings(top.table("signing")) if "signing" in top else None,
         output_directory=_output(top.table("output")),
-        source=source,
+        source=tables.source,
         encryption=_encryption(top.table("encryption")) if "encryption" in top else None,
     )
     top.known += ["signing", "encryption"]
     top.finish()
     if context.problems:
         for problem in context.problems:
-            table, _, key = problem.where.partition(".")
-            if file is not None and key.partition(".")[0] not in (overrides or {}).get(table, {}):
-                problem.where = f"{source}: {problem.where}"
+            problem.where = tables.place_of(problem.where)
         raise collect(context.problems)
     return config._replace(unfilled=tuple(context.unfilled))
 
@@ -175,82 +172,6 @@ def read_signing(values: Mapping[str, Any], *, names: Mapping[str, str] | None =
     if context.problems:
         raise collect(context.problems)
     return settings
-
-
-def _tables_of(file: Path, source: str) -> dict[str, Any]:
-    data = read_file(file, limit=MAX_CONFIG)
-    try:
-        return parse_toml(data, source=source)
-    except ConfigError:
-        from mdmprofile.reader import is_profile  # noqa: PLC0415 - slow to import, needed for a mistake only
-
-        if not is_profile(data):
-            raise
-        hint = "mdmprofile init --from makes a config of it"
-        raise ConfigError("is a profile, not a config", where=source, hint=hint) from None
-
-
-def parse_toml(data: bytes, *, source: str) -> dict[str, Any]:
-    """TOML bytes as tables; raises ``ConfigError`` with line and column for a syntax error."""
-    try:
-        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"is not UTF-8 text (byte {error.start})", where=source, hint="save it as UTF-8") from None
-    dotted = next((number for number, line in enumerate(text.splitlines(), 1) if line.count(".") > _MAX_DOTS), None)
-    if dotted is not None:
-        raise ConfigError(f"line {dotted} has more than {_MAX_DOTS} dots", where=source, hint="shorten that line")
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        lines = text.split("\n")
-        end = f"at line {len(lines)}, column {len(lines[-1]) + 1}, the end of the file"
-        reason = str(error).replace("at end of document", end)
-        raise ConfigError(f"is not valid TOML: {reason}", where=source, hint="correct it there") from None
-    except (RecursionError, ValueError):
-        raise ConfigError(
-            "is not valid TOML: nested too deeply, or a value out of range", where=source, hint="simplify it"
-        ) from None
-
-
-def has_config_table(data: bytes) -> bool:
-    """Whether one of a config's tables begins somewhere in the bytes, broken as the rest may be."""
-    return re.search(rb"(?m)^(?:\xef\xbb\xbf)?[ \t]*\[(?:profile|server|identity)\]", data) is not None
-
-
-def is_damaged_config(data: bytes) -> bool:
-    """Whether the bytes have a config's table and are no TOML."""
-    if len(data) > MAX_CONFIG or not has_config_table(data):
-        return False
-    try:
-        parse_toml(data, source="")
-    except ConfigError:
-        return True
-    return False
-
-
-# What a flag chooses instead of another key of the same table.
-_ALTERNATIVES = {
-    ("server", "topic"): ("push_certificate",),
-    ("server", "push_certificate"): ("topic",),
-    ("identity", "ca_certificate"): ("ca_fingerprint",),
-    **{("signing", flag): replaced for flag, replaced in ALTERNATIVES.items()},
-}
-
-
-def _merge(data: Mapping[str, Any], overrides: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The file's tables with the flags on top; a flag also takes the place of the keys it is an alternative to."""
-    merged = dict(data)
-    for name, flags in overrides.items():
-        below = merged.get(name, {})
-        if not isinstance(below, Mapping):
-            continue
-        kind = below.get("type")
-        if "type" in flags and (not isinstance(kind, str) or kind.casefold() != flags["type"]):
-            merged[name] = dict(flags)
-            continue
-        replaced = {each for flag in flags for each in _ALTERNATIVES.get((name, flag), ())}
-        merged[name] = {key: value for key, value in below.items() if key not in replaced} | dict(flags)
-    return merged
 
 
 def _profile(table: t.Table) -> ProfileSettings:

@@ -1,4 +1,4 @@
-"""The config's ``[identity]`` table: SCEP, ACME, or a PKCS#12 for one device."""
+"""The config's ``[identity]`` table: SCEP, ACME, a PKCS#12 for one device, or one issued for each device."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mdmprofile import tables as t
+from mdmprofile.config_signing import CA_KEYS, SigningSettings
 from mdmprofile.payloads.names import Subject, SubjectAltName, check_type, parse_subject
 from mdmprofile.secret import SecretSource
 
-_LATER = "identities issued for each device are not supported by this version; name one with file"
+if TYPE_CHECKING:
+    from mdmprofile.identities import Wanted
+
 _NOT_OURS = "has no place beside file: the PKCS#12 brings its own; remove it"
-_ISSUING = ("ca_certificate", "ca_key", "ca_key_password", "key", "subject", "encryption", "validity")
+EITHER = "contradicts file: a PKCS#12 is either in a file or issued for each device"
+_NOBODY = "is of no use without the CA that issues: ca_certificate with ca_key, or another ca_ key"
+CA = "ca_"
+_CA_NAMES = tuple(f"{CA}{each}" for each in CA_KEYS)
+_ISSUED = ("key", "subject", "subject_alt_name", "encryption", "validity")
+# What takes the place of a file, and the other way round.
+ISSUING_KEYS = (*_CA_NAMES, *_ISSUED)
 
 
 class ScepSettings(NamedTuple):
@@ -73,7 +82,25 @@ class Pkcs12Settings(NamedTuple):
     uuid: str | None
 
 
-IdentitySettings = ScepSettings | AcmeSettings | Pkcs12Settings
+class IssuedSettings(NamedTuple):
+    """A PKCS#12 identity that an own CA issues for each device.
+
+    ``ca`` is where the CA's signatures come from. ``subject`` is empty, and other fields that only a device's variables
+    fill are None, where the config was read for no device. Without a ``password`` each device gets a fresh one.
+    """
+
+    ca: SigningSettings
+    wanted: Wanted
+    subject: Subject
+    subject_alt_name: SubjectAltName | None
+    embed_password: bool
+    password: SecretSource | None
+    key_is_extractable: bool
+    allow_all_apps_access: bool | None
+    uuid: str | None
+
+
+IdentitySettings = ScepSettings | AcmeSettings | Pkcs12Settings | IssuedSettings
 
 
 # Stands in when the type is not known, so that the other tables are still read; the config is refused anyway.
@@ -112,8 +139,8 @@ def _scep(table: t.Table) -> ScepSettings:
     return ScepSettings(
         url=table.require("url", t.word, "set it to the SCEP server's URL"),
         name=table.take("name", t.text, None),
-        subject=table.take("subject", _subject, None),
-        subject_alt_name=table.take("subject_alt_name", _alternative_names, None),
+        subject=table.take("subject", subject, None),
+        subject_alt_name=table.take("subject_alt_name", alternative_names, None),
         challenge=table.take("challenge", t.secret(table.where("challenge")), None),
         key_size=table.take("key_size", t.integer, 2048),
         key_type=table.take("key_type", t.text, "RSA"),
@@ -135,7 +162,7 @@ def _acme(table: t.Table) -> AcmeSettings:
         client_identifier=table.require(
             "client_identifier", t.text, "set it to the value that the ACME server knows this device by"
         ),
-        subject=table.take("subject", _subject, None),
+        subject=table.take("subject", subject, None),
         subject_alt_name=table.take("subject_alt_name", _single_names, None),
         key_type=table.take("key_type", t.text, "ECSECPrimeRandom"),
         key_size=table.take("key_size", t.integer, 384),
@@ -150,10 +177,24 @@ def _acme(table: t.Table) -> AcmeSettings:
     )
 
 
-def _pkcs12(table: t.Table) -> Pkcs12Settings:
-    table.reject(dict.fromkeys(_ISSUING, _NOT_OURS if "file" in table else _LATER))
+def issues(values: Mapping[str, Any]) -> bool:
+    """Whether the ``[identity]`` table with these values names a CA that issues a PKCS#12 for each device."""
+    kind = values.get("type")
+    return isinstance(kind, str) and kind.casefold() == "pkcs12" and any(each in values for each in _CA_NAMES)
+
+
+def _pkcs12(table: t.Table) -> Pkcs12Settings | IssuedSettings:
+    if "file" not in table and issues(table.values):
+        from mdmprofile.config_issuing import read_issued  # noqa: PLC0415 - few configs issue
+
+        return read_issued(table)
+    table.reject(dict.fromkeys(_CA_NAMES, EITHER) | dict.fromkeys(_ISSUED, _NOT_OURS if "file" in table else _NOBODY))
     return Pkcs12Settings(
-        file=table.require("file", t.path, "name the PKCS#12 file of the one device"),
+        file=table.require(
+            "file",
+            t.path,
+            "name the PKCS#12 file of the one device, or ca_certificate and ca_key to issue one for each",
+        ),
         password=table.take("password", t.secret(table.where("password")), None),
         embed_password=table.take("embed_password", t.boolean, True),
         single_device=table.take("single_device", t.boolean, False),
@@ -163,8 +204,11 @@ def _pkcs12(table: t.Table) -> Pkcs12Settings:
     )
 
 
-def _subject(value: Any, context: t.Context) -> Subject:  # noqa: ANN401 - TOML values are of any type
-    """Parsed before its templates are filled, so that a comma in a variable cannot add a name of its own."""
+def subject(value: Any, context: t.Context) -> Subject:  # noqa: ANN401 - TOML values are of any type
+    """A subject as text or as a list of pairs.
+
+    Parsed before its templates are filled, so that a comma in a variable cannot add a name of its own.
+    """
     if isinstance(value, str):
         pairs = parse_subject(value)
     elif isinstance(value, list) and all(
@@ -177,7 +221,8 @@ def _subject(value: Any, context: t.Context) -> Subject:  # noqa: ANN401 - TOML 
     return tuple((name, t.text(each, context)) for name, each in pairs)
 
 
-def _alternative_names(value: Any, context: t.Context) -> SubjectAltName:  # noqa: ANN401
+def alternative_names(value: Any, context: t.Context) -> SubjectAltName:  # noqa: ANN401
+    """Alternative names as a table of their kinds, each one text or several."""
     if not isinstance(value, Mapping):
         raise TypeError("must be a table with rfc822_name, dns_name, uri or nt_principal_name")
     names = ("rfc822_name", "dns_name", "uri", "nt_principal_name")
@@ -205,7 +250,7 @@ def _single_names(value: Any, context: t.Context) -> SubjectAltName:  # noqa: AN
     several = [name for name, each in value.items() if isinstance(each, list)] if isinstance(value, Mapping) else []
     if several:
         raise ValueError(f"{several[0]} must be one text: ACME payloads hold one name of a kind")
-    return _alternative_names(value, context)
+    return alternative_names(value, context)
 
 
 def _fingerprint(value: Any, context: t.Context) -> bytes:  # noqa: ANN401

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from mdmprofile.config import EnrollmentConfig, load_config
-from mdmprofile.config_identity import Pkcs12Settings
+from mdmprofile.config_identity import AcmeSettings, IdentitySettings, IssuedSettings, Pkcs12Settings, ScepSettings
 from mdmprofile.contents import Target
 from mdmprofile.errors import InputError, collect
 from mdmprofile.findings import Finding, Severity, finding
@@ -26,6 +26,7 @@ _JUDGED = (
     "server.push_certificate",
     "identity.file",
     "identity.validity",
+    "identity.ca_certificate",
 )
 
 
@@ -44,7 +45,7 @@ def read_config(
     """
     config = load_config(path, variables=variables, lenient=True)
     identity = config.identity
-    if validity is not None and not isinstance(identity, Pkcs12Settings):
+    if validity is not None and isinstance(identity, ScepSettings | AcmeSettings):
         config = config._replace(identity=identity._replace(validity=validity))
     if not commands:
         _refuse_special_files(config)
@@ -54,11 +55,18 @@ def read_config(
         (*(_unfilled(config.source, key) for key in config.unfilled), *_unknown_signer(config, materials)),
         thresholds=thresholds_of(config),
         identifier=config.profile.identifier,
-        validity=None if isinstance(config.identity, Pkcs12Settings) else config.identity.validity,
+        validity=_validity(config.identity),
         errors=(collect(materials.errors),) if materials.errors else (),
         display_name=config.profile.display_name or config.profile.identifier,
         built=str(config.output_directory / FILES["enrollment"]),
     )
+
+
+def _validity(identity: IdentitySettings) -> timedelta | None:
+    """How long identities are valid that are issued later; None of one in a file, or where nobody knows."""
+    if isinstance(identity, IssuedSettings):
+        return identity.wanted.validity
+    return None if isinstance(identity, Pkcs12Settings) else identity.validity
 
 
 def _refuse_special_files(config: EnrollmentConfig) -> None:

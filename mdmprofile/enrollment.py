@@ -139,7 +139,7 @@ def identity_payload(
 
     # load_materials opened it, or said why not, and then nothing is built.
     file = cast("Pkcs12File", materials.pkcs12)
-    sha256 = file.identity.certificate.sha256
+    sha256 = file.certificate.sha256
     name = names.by_type(Pkcs12Payload.TYPE, "identity", identity.uuid, sha256)
     return Pkcs12Payload(
         identifier=name.identifier,

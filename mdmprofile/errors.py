@@ -45,6 +45,10 @@ class Problems(MdmprofileError):  # noqa: N818 - it is several, not one
         self.errors = tuple(errors)
         super().__init__("; ".join(str(error) for error in self.errors))
 
+    def __reduce__(self) -> tuple[type[Problems], tuple[tuple[MdmprofileError, ...]]]:
+        """Sent from a worker process as it is."""
+        return type(self), (self.errors,)
+
 
 class InputError(MdmprofileError):
     """A file cannot be read: absent, a directory, too large, or not allowed."""
@@ -96,6 +100,10 @@ class SigningError(MdmprofileError):
     """A signature that was asked for cannot be made."""
 
 
+class IssueError(MdmprofileError):
+    """A certificate that was asked for cannot be issued; ``where`` is the part that stands in the way."""
+
+
 class EncryptionError(MdmprofileError):
     """A profile cannot be encrypted for a recipient, or decrypted with its key."""
 
@@ -106,6 +114,14 @@ class SignatureFormatError(MdmprofileError):
 
 class DocumentError(MdmprofileError):
     """A document that a server publishes is not what Apple describes; ``where`` is its URL or file."""
+
+
+class WorkerError(MdmprofileError):
+    """A process that makes profiles ended, or cannot be reached."""
+
+
+class LedgerError(MdmprofileError):
+    """The record of what was issued cannot be opened, read or written; ``where`` is its file."""
 
 
 class NetworkError(MdmprofileError):

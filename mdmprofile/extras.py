@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mdmprofile.errors import ProfileError
-from mdmprofile.inputs import MAX_PROFILE, read_file
+from mdmprofile.inputs import MAX_PROFILE, Read
 from mdmprofile.profile import Profile
 from mdmprofile.propertylist import read_plist
 
@@ -25,10 +25,13 @@ class Extras:
     keys: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
 
-def load_extras(payloads: Sequence[Path], keys: Path | None) -> Extras:
-    """Read the files, each a property list with a dictionary on top. Raises ``InputError`` or ``ProfileError``."""
-    found = tuple(_dictionary(each) for each in payloads)
-    over = _dictionary(keys) if keys is not None else {}
+def load_extras(payloads: Sequence[Path], keys: Path | None, read: Read) -> Extras:
+    """Read the files with ``read``, each a property list with a dictionary on top.
+
+    Raises ``InputError`` or ``ProfileError``.
+    """
+    found = tuple(_dictionary(each, read) for each in payloads)
+    over = _dictionary(keys, read) if keys is not None else {}
     wrong = next((name for name, value in over.items() if not isinstance(value, Mapping)), None)
     if wrong is not None:
         raise ProfileError(
@@ -59,8 +62,8 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
     return laid
 
 
-def _dictionary(path: Path) -> dict[str, Any]:
-    value = read_plist(read_file(path, limit=MAX_PROFILE), source=str(path))
+def _dictionary(path: Path, read: Read) -> dict[str, Any]:
+    value = read_plist(read(path, limit=MAX_PROFILE), source=str(path))
     if not isinstance(value, dict):
         raise ProfileError("is no dictionary", where=str(path), hint="write one payload's dictionary into it")
     return value

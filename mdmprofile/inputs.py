@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from mdmprofile.errors import InputError
 
@@ -17,6 +19,13 @@ _PIECE = 64 * 1024
 
 ABSENT = "no such file"
 STDIN = Path("-")
+
+
+class Read(Protocol):
+    """A function that reads a whole file, as ``read_file`` does."""
+
+    def __call__(self, path: Path, *, limit: int) -> bytes:
+        """The file's bytes, at most ``limit``; raises ``InputError``."""
 
 
 def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
@@ -52,6 +61,42 @@ def read_file(path: Path, *, limit: int = MAX_CERTIFICATES) -> bytes:
             f"is larger than the limit of {limit // 1024:,} KiB", where=where, hint="check that it is the right file"
         )
     return data
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to be read piece by piece; ``-`` is standard input. Raises ``InputError``."""
+    where = place_of(path)
+    if path == STDIN:
+        if sys.stdin is None:
+            raise InputError("is closed", where=where, hint="name a file instead")
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError:
+        raise InputError(ABSENT, where=where, hint="check the path") from None
+    except IsADirectoryError:
+        raise InputError("is a directory where a file belongs", where=where, hint="name the file in it") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"cannot be read: {reason}", where=where, hint="check its path and permissions") from None
+    with stream:
+        yield stream
+
+
+def read_start(path: Path, size: int) -> bytes:
+    """The first ``size`` bytes of a regular file; nothing of one that cannot be read or is something else.
+
+    What comes out of a pipe can be read only once.
+    """
+    try:
+        if not os.path.isfile(path):  # noqa: PTH113 - this never raises
+            return b""
+        with path.open("rb", buffering=0) as stream:
+            return _read(stream, size)
+    except (OSError, ValueError):
+        return b""
 
 
 def _read(stream: BinaryIO, most: int) -> bytes:

@@ -9,18 +9,18 @@ from datetime import datetime
 from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
 from mdmprofile.chain import INTERMEDIATE, LEAF, IssuerGraph, role_of, server_leaves
 from mdmprofile.config import EnrollmentConfig
-from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
+from mdmprofile.config_identity import IssuedSettings, Pkcs12Settings, ScepSettings
 from mdmprofile.errors import CertificateError
-from mdmprofile.materials import Materials
+from mdmprofile.materials import Materials, Pkcs12File
 from mdmprofile.moments import shift, spoken
 from mdmprofile.payloads import types
-from mdmprofile.plan import Thresholds, Watched, watch
+from mdmprofile.plan import OWN_CA, Thresholds, Watched, watch
 
 
 def watched_by_config(
     config: EnrollmentConfig, materials: Materials, *, now: datetime, enrollment: bool = True
 ) -> tuple[Watched, ...]:
-    """Everything that ends among what a config names; a SCEP or ACME identity begins at ``now``.
+    """Everything that ends among what a config names; an identity without a certificate begins at ``now``.
 
     Without ``enrollment``, only what the trust profile and the documents depend on.
     """
@@ -89,17 +89,28 @@ def _identity(config: EnrollmentConfig, materials: Materials, now: datetime) -> 
     identity = config.identity
     if isinstance(identity, Pkcs12Settings):
         if materials.pkcs12 is not None:
-            return watched_identity(materials.pkcs12.identity)
+            return watched_identity(materials.pkcs12)
         return [
             Watched("identity", "in the PKCS#12 file", f"{config.source}: identity.file", baked_in=True, not_after=None)
         ]
     place = f"{config.source}: identity.validity"
+    if isinstance(identity, IssuedSettings):
+        return [_issued(identity, materials.issuing_ca, place, now)]
     protocol = "SCEP" if isinstance(identity, ScepSettings) else "ACME"
     if identity.validity is None:
         return [Watched("identity", f"from {protocol}", place, baked_in=True, not_after=None)]
     name = f"from {protocol}, valid for {spoken(identity.validity)}"
     end = shift(now, identity.validity)
     return [Watched("identity", name, place, baked_in=True, not_after=end)]
+
+
+def _issued(identity: IssuedSettings, ca: Certificate | None, place: str, now: datetime) -> Watched:
+    """An identity as it would be issued at ``now``; it ends with the CA at the latest."""
+    validity = identity.wanted.validity
+    name, end = f"issued here, valid for {spoken(validity)}", shift(now, validity)
+    if ca is not None and ca.not_after < end:
+        name, end = f"issued here, valid as long as {ca.name}", ca.not_after
+    return Watched("identity", name, place, baked_in=True, not_after=end, consequence_of=OWN_CA)
 
 
 def _extra_certificates(config: EnrollmentConfig, materials: Materials) -> Iterable[Watched]:
@@ -114,7 +125,7 @@ def _extra_certificates(config: EnrollmentConfig, materials: Materials) -> Itera
                 yield from (each._replace(baked_in=True, consequence_of="file") for each in found)
 
 
-def watched_identity(identity: Identity, where: str = "") -> list[Watched]:
+def watched_identity(identity: Identity | Pkcs12File, where: str = "") -> list[Watched]:
     """A PKCS#12's own certificate and those beside it."""
     others = [each._replace(where=where or each.where) for each in by_role(identity.chain)]
     return [watch(identity.certificate, "identity", where or identity.certificate.source), *others]

@@ -32,7 +32,7 @@ def judge_identity(identity: IdentitySettings, materials: Materials) -> Iterable
     """A PKCS#12 is for one device, may authenticate a client, and has a portable password and encryption."""
     if not isinstance(identity, Pkcs12Settings) or materials.pkcs12 is None:
         return
-    certificate = materials.pkcs12.identity.certificate
+    certificate = materials.pkcs12.certificate
     if not identity.single_device:
         yield finding(
             "identity.shared",

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
-from mdmprofile.cms.command import CmsCommand, command_identity
-from mdmprofile.cms.pkcs11_uri import Pkcs11Uri
+from mdmprofile.cms.command import CmsCommand
 from mdmprofile.config import EncryptionSettings, EnrollmentConfig, ProfileSettings
-from mdmprofile.config_identity import Pkcs12Settings, ScepSettings
+from mdmprofile.config_identity import IssuedSettings, Pkcs12Settings, ScepSettings
 from mdmprofile.config_signing import SigningSettings
-from mdmprofile.containers import load_certificates, load_pkcs12, load_private_key
-from mdmprofile.errors import (
-    CertificateError,
-    InputError,
-    MdmprofileError,
-    PasswordError,
-    ProfileError,
-    SecretError,
-    collect,
-    flatten,
-    password_from,
-)
+from mdmprofile.containers import load_pkcs12
+from mdmprofile.errors import CertificateError, InputError, MdmprofileError, ProfileError, collect, flatten
 from mdmprofile.extras import Extras, load_extras
-from mdmprofile.inputs import ABSENT, MAX_PROFILE, read_file
-from mdmprofile.printable import printable
+from mdmprofile.inputs import ABSENT, MAX_PROFILE
+from mdmprofile.loader import GIVE_IT, Loader
 from mdmprofile.recipients import recipients_of
-from mdmprofile.secret import Prompt, SecretSource
+from mdmprofile.secret import Prompt
+from mdmprofile.signers import authorities, signer_of
+from mdmprofile.sources import Sources
 
 if TYPE_CHECKING:
     from mdmprofile.reader import OpenedProfile  # slow to import, needed for replacements only
-
-T = TypeVar("T")
-
-_GIVE_IT = "give its password with {}, or as {} in a config"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +31,8 @@ class Pkcs12File:
     """A PKCS#12 as it is in its file, opened; ``password`` is None when it has none."""
 
     data: bytes = field(repr=False)
-    identity: Identity
+    certificate: Certificate
+    chain: tuple[Certificate, ...]
     password: str | None = field(repr=False)
     file_name: str
 
@@ -59,6 +47,7 @@ class Materials:
     pinned: tuple[Certificate, ...]
     checkin_pinned: tuple[Certificate, ...]
     scep_ca: Certificate | None
+    issuing_ca: Certificate | None = None
     pkcs12: Pkcs12File | None
     challenge: str | None = field(repr=False)
     removal_password: str | None = field(repr=False)
@@ -77,72 +66,6 @@ class Materials:
         return replace(self, signer_certificate=signer, signing_chain=(*self.signing_chain, *above))
 
 
-class _Loader:
-    """Reads each file once and keeps every error instead of stopping at the first."""
-
-    def __init__(self, prompt: Prompt | None, *, commands: bool = True) -> None:
-        self.prompt = prompt
-        self.commands = commands
-        self.errors: list[MdmprofileError] = []
-        self.pkcs12_password: str | None = None
-        self.pkcs12_hint = "name the certificates in PEM"
-        self._certificates: dict[Path, tuple[Certificate, ...]] = {}
-
-    def attempt(self, action: Callable[[], T]) -> T | None:
-        try:
-            return action()
-        except MdmprofileError as error:
-            self.errors.append(error)
-            return None
-
-    def certificates(self, paths: Iterable[Path]) -> tuple[Certificate, ...]:
-        return tuple(each for path in paths for each in self._of_file(path))
-
-    def _of_file(self, path: Path) -> tuple[Certificate, ...]:
-        if path not in self._certificates:
-            self._certificates[path] = self.attempt(lambda: self._certificates_in(path)) or ()
-        return self._certificates[path]
-
-    def _certificates_in(self, path: Path) -> tuple[Certificate, ...]:
-        with password_from(self.pkcs12_hint):
-            return load_certificates(read_file(path), source=str(path), password=_bytes(self.pkcs12_password))
-
-    def secret(self, source: SecretSource | None) -> str | None:
-        if source is not None and source.kind == "command" and not self.commands:
-            message = "comes from a command, which is not run for a config that was only found in a directory"
-            self.errors.append(SecretError(message, where=source.key, hint="name the config itself"))
-            return None
-        return None if source is None else self.attempt(lambda: source.fetch(self.prompt))
-
-    def unlocked(
-        self, opener: Callable[[bytes | None], T], source: SecretSource | None, file: Path, hint: str
-    ) -> tuple[T | None, str | None]:
-        """What ``opener`` makes of the file with its password, and that password; asks where none is configured.
-
-        ``hint`` says where the password is given.
-        """
-
-        def opened(secret: str | None) -> T:
-            with password_from(hint):
-                return opener(_bytes(secret))
-
-        password = self.secret(source)
-        if source is not None and password is None:
-            self.attempt(lambda: read_file(file))
-            return None, None
-        try:
-            return opened(password), password
-        except PasswordError as error:
-            if source is not None or self.prompt is None:
-                self.errors.append(error)
-                return None, None
-            password = self.prompt(printable(f"Password of {file}"))
-            return self.attempt(lambda: opened(password)), password
-        except MdmprofileError as error:
-            self.errors.append(error)
-            return None, None
-
-
 def load_materials(
     config: EnrollmentConfig,
     *,
@@ -150,14 +73,15 @@ def load_materials(
     private: bool = True,
     enrollment: bool = True,
     commands: bool = True,
+    sources: Sources | None = None,
 ) -> Materials:
-    """Read every file that the config names.
+    """Read every file that the config names; ``sources`` are where they are read from, instead of the disk alone.
 
     Without ``private``, keys and secrets that are not needed to judge dates are left alone: the signer's key, the
     challenge, the removal password. Without ``enrollment``, so is everything that only the enrollment profile needs.
     Without ``commands`` no secret's command is run.
     """
-    load = _Loader(prompt, commands=commands)
+    load = Loader(sources or Sources(prompt=prompt, commands=commands))
     identity = config.identity if enrollment else None
     secrets = private and enrollment
     signing = config.signing
@@ -165,7 +89,7 @@ def load_materials(
     load.pkcs12_hint = "give its password as trust.pkcs12_password, or name the certificates in PEM"
     trust = load.certificates(config.trust.certificates)
     signing_chain = load.certificates(signing.chain) if signing else ()
-    signer = _signer(signing, load, private=private) if signing else None
+    signer = signer_of(signing, load, private=private) if signing else None
     signer_certificate = signer.certificate if isinstance(signer, Identity) else None
     if signing and signing.certificate and signer_certificate is None:
         # Without the key at hand, the certificate that is no CA is the signer's.
@@ -179,6 +103,7 @@ def load_materials(
         pinned=load.certificates(config.server.url_pinning_certificates if enrollment else ()),
         checkin_pinned=load.certificates(config.server.checkin_url_pinning_certificates if enrollment else ()),
         scep_ca=_scep_ca(identity.ca_certificate, load) if isinstance(identity, ScepSettings) else None,
+        issuing_ca=_issuing_ca(identity, load) if isinstance(identity, IssuedSettings) else None,
         pkcs12=_pkcs12(identity, load) if isinstance(identity, Pkcs12Settings) else None,
         challenge=load.secret(identity.challenge) if secrets and isinstance(identity, ScepSettings) else None,
         removal_password=load.secret(config.profile.removal_password) if secrets else None,
@@ -201,13 +126,15 @@ def _placed(errors: Iterable[MdmprofileError], source: str) -> Iterable[Mdmprofi
         yield each
 
 
-def load_signer(settings: SigningSettings, *, prompt: Prompt | None = None) -> Identity | CmsCommand:
+def load_signer(
+    settings: SigningSettings, *, prompt: Prompt | None = None, sources: Sources | None = None
+) -> Identity | CmsCommand:
     """The signer alone, with the certificates of its chain files.
 
     Logs in to the token where the key is on one; runs no signing command. Raises every error that stands in the way.
     """
-    load = _Loader(prompt)
-    signer = _signer(settings, load, private=True)
+    load = Loader(sources or Sources(prompt=prompt))
+    signer = signer_of(settings, load, private=True)
     chain = load.certificates(settings.chain)
     if signer is None or load.errors:
         raise collect(load.errors)
@@ -216,71 +143,27 @@ def load_signer(settings: SigningSettings, *, prompt: Prompt | None = None) -> I
     return Identity(signer.certificate, signer.key, (*signer.chain, *chain))
 
 
-def _signer(signing: SigningSettings, load: _Loader, *, private: bool) -> Identity | CmsCommand | None:
-    """The signer; None when it cannot be had, or when keys are to be left alone."""
-    if signing.pkcs12 is not None:
-        pkcs12 = signing.pkcs12
-        return load.unlocked(
-            lambda password: load_pkcs12(read_file(pkcs12), source=str(pkcs12), password=password),
-            signing.pkcs12_password,
-            pkcs12,
-            _GIVE_IT.format("--signer-pkcs12-password-file", "signing.pkcs12_password"),
-        )[0]
-    if not private:
-        return None
-    certificates = load.certificates([signing.certificate] if signing.certificate else [])
-    if signing.key is not None:
-        return _in_files(signing.key, signing.key_password, certificates, load)
-    if signing.certificate is not None and not certificates:
-        return None
-    if signing.cms_command is not None:
-        return CmsCommand(signing.cms_command, certificates)
-    if signing.command is not None:
-        command = signing.command
-        return load.attempt(lambda: command_identity(command, certificates))
-    if signing.pkcs11 is not None:
-        return _on_token(signing.pkcs11, signing.pkcs11_pin, certificates, load)
-    return None
+def load_issuer(settings: IssuedSettings, *, prompt: Prompt | None = None, sources: Sources | None = None) -> Identity:
+    """The CA that issues identities, with the other certificates that are in its file or on its token.
+
+    Logs in to the token where the key is on one; runs no signing command. Raises every error that stands in the way.
+    """
+    from mdmprofile.issuers import naming_the_ca  # noqa: PLC0415 - few configs issue
+
+    load = Loader(sources or Sources(prompt=prompt))
+    with naming_the_ca():
+        ca = signer_of(settings.ca, load, private=True, authority=True)
+        if load.errors or not isinstance(ca, Identity):
+            raise collect(load.errors)
+    return ca
 
 
-def _in_files(
-    file: Path, password: SecretSource | None, certificates: tuple[Certificate, ...], load: _Loader
-) -> Identity | None:
-    key, _ = load.unlocked(
-        lambda given: load_private_key(read_file(file), source=str(file), password=given),
-        password,
-        file,
-        _GIVE_IT.format("--signer-key-password-file", "signing.key_password"),
-    )
-    if key is None or not certificates:
-        return None
-    # A file with the whole chain is common: the signer is the certificate the key belongs to, else the first.
-    candidates = [Identity(each, key) for each in certificates]
-    chosen = next((each for each in candidates if each.key_matches), candidates[0])
-    return Identity(chosen.certificate, key, tuple(each for each in certificates if each != chosen.certificate))
-
-
-def _on_token(
-    uri: Pkcs11Uri, source: SecretSource | None, certificates: tuple[Certificate, ...], load: _Loader
-) -> Identity | None:
-    from mdmprofile.cms.pkcs11 import token_identity  # noqa: PLC0415 - few signers are on a token
-
-    def pin(label: str) -> str:
-        if source is None and load.prompt is None:
-            hint = "give --signer-pkcs11-pin-file, or signing.pkcs11_pin in a config"
-            raise SecretError(f"the token {printable(label)} needs a PIN", where="signing.pkcs11_pin", hint=hint)
-        asked = source or SecretSource("prompt", f"PIN of the token {label}", "signing.pkcs11_pin")
-        return asked.fetch(load.prompt)
-
-    return load.attempt(lambda: token_identity(uri, certificates, pin))
-
-
-def _replaced(path: Path | None, load: _Loader) -> OpenedProfile | None:
+def _replaced(path: Path | None, load: Loader) -> OpenedProfile | None:
     if path is None:
         return None
     from mdmprofile.reader import open_profile  # noqa: PLC0415 - slow to import, needed for replacements only
 
-    opened = load.attempt(lambda: open_profile(read_file(path, limit=MAX_PROFILE), source=str(path)))
+    opened = load.attempt(lambda: open_profile(load.sources.read(path, limit=MAX_PROFILE), source=str(path)))
     if opened is None:
         return None
     if not opened.profile.identifier:
@@ -291,24 +174,25 @@ def _replaced(path: Path | None, load: _Loader) -> OpenedProfile | None:
     return opened
 
 
-def _extras(settings: ProfileSettings, load: _Loader) -> Extras:
+def _extras(settings: ProfileSettings, load: Loader) -> Extras:
     if not settings.extra_payloads and settings.extra_keys is None:
         return Extras()
-    return load.attempt(lambda: load_extras(settings.extra_payloads, settings.extra_keys)) or Extras()
+    read = load.sources.read
+    return load.attempt(lambda: load_extras(settings.extra_payloads, settings.extra_keys, read)) or Extras()
 
 
-def _recipients(settings: EncryptionSettings | None, load: _Loader) -> tuple[Certificate, ...]:
+def _recipients(settings: EncryptionSettings | None, load: Loader) -> tuple[Certificate, ...]:
     found = (recipients_of(load.certificates([path])) for path in (settings.recipients if settings else ()))
     return tuple(dict.fromkeys(each for certificates in found for each in certificates))
 
 
-def _push(path: Path | None, load: _Loader) -> Certificate | None:
+def _push(path: Path | None, load: Loader) -> Certificate | None:
     found = load.certificates([path] if path else [])
     topical = (each for each in found if each.push_topic.startswith(PUSH_TOPIC_PREFIX))
     return next(topical, next(iter(found), None))
 
 
-def _scep_ca(path: Path | None, load: _Loader) -> Certificate | None:
+def _scep_ca(path: Path | None, load: Loader) -> Certificate | None:
     found = load.certificates([path] if path else [])
     if len(found) > 1:
         load.errors.append(
@@ -317,18 +201,23 @@ def _scep_ca(path: Path | None, load: _Loader) -> Certificate | None:
     return next(iter(found), None)
 
 
-def _pkcs12(settings: Pkcs12Settings, load: _Loader) -> Pkcs12File | None:
+def _issuing_ca(settings: IssuedSettings, load: Loader) -> Certificate | None:
+    """The CA's certificate alone; where it comes with its key, that is left alone."""
+    found = load.certificates([settings.ca.certificate] if settings.ca.certificate else [])
+    return next(iter(authorities(found)), None)
+
+
+def _pkcs12(settings: Pkcs12Settings, load: Loader) -> Pkcs12File | None:
     file = settings.file
 
     def opened(password: bytes | None) -> tuple[bytes, Identity]:
-        data = read_file(file)
+        data = load.sources.read(file)
         return data, load_pkcs12(data, source=str(file), password=password)
 
     found, password = load.unlocked(
-        opened, settings.password, file, _GIVE_IT.format("--pkcs12-password-file", "identity.password")
+        opened, settings.password, file, GIVE_IT.format("--pkcs12-password-file", "identity.password")
     )
-    return None if found is None else Pkcs12File(*found, password, file.name)
-
-
-def _bytes(password: str | None) -> bytes | None:
-    return None if password is None else password.encode("utf-8")
+    if found is None:
+        return None
+    data, opened_identity = found
+    return Pkcs12File(data, opened_identity.certificate, opened_identity.chain, password, file.name)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from mdmprofile.errors import OutputError, collect
 
@@ -61,6 +62,71 @@ def write_one(path: Path, data: bytes, *, private: bool = False) -> None:
         write_all([Pending(path, data, private)])
 
 
+def write_staged(path: str, data: bytes) -> None:
+    """Write a new file, readable by its owner alone, that ``move`` brings to its place. Raises ``OutputError``.
+
+    It is not flushed to the disk: whoever writes thousands flushes them at once.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o600)
+        try:
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", where=path, hint=ADVICE) from None
+
+
+def move(staged: str, target: str) -> None:
+    """Move a complete file into its place, whose directory is made where there is none. Raises ``OutputError``."""
+    try:
+        os.replace(staged, target)  # noqa: PTH105 - paths are text here, for speed
+    except FileNotFoundError:
+        with _explained(Path(target)):
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            Path(staged).replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", where=target, hint=ADVICE) from None
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there. Raises ``OutputError``."""
+    with _explained(path):
+        path.unlink(missing_ok=True)
+
+
+def flush_disks() -> None:
+    """Have everything that was written reach the disks, where the system can be asked to."""
+    if hasattr(os, "sync"):
+        os.sync()
+
+
+@contextlib.contextmanager
+def streamed(path: Path) -> Iterator[BinaryIO]:
+    """A file that is written piece by piece, readable by its owner alone, and in its place when all of it is there.
+
+    ``-`` is standard output. Raises ``OutputError``, and ``BrokenPipeError`` when nobody reads on.
+    """
+    if path == STDOUT or _is_special(path):
+        with _explained(path), contextlib.ExitStack() as stack:
+            out = sys.stdout.buffer if path == STDOUT else stack.enter_context(path.open("ab", buffering=0))
+            yield out
+            out.flush()
+        return
+    with _explained(path):
+        temporary, target = _write_beside(Pending(path, b"", private=True))
+        try:
+            with temporary.open("r+b") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
 def write_stdout(data: bytes) -> None:
     """Write bytes to standard output. Raises ``OutputError``, and ``BrokenPipeError`` when nobody reads on."""
     if sys.stdout is None:
@@ -83,6 +149,12 @@ def make_directory(path: Path) -> None:
     """Make an output directory where there is none. Raises ``OutputError``."""
     with _explained(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that its owner alone can read, where there is none. Raises ``OutputError``."""
+    with _explained(path), contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
@@ -151,6 +223,8 @@ def _explained(path: Path) -> Iterator[None]:
         raise OutputError(message, where=str(path), hint=hint) from None
     except FileNotFoundError:
         raise OutputError("its directory does not exist", where=str(path), hint="make it first") from None
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=str(path), hint=ADVICE) from None
     except (ValueError, RuntimeError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.cms.structure import holds_content
 from mdmprofile.cms.verify import Signature, is_signed, verify
-from mdmprofile.config import has_config_table
+from mdmprofile.config_file import has_config_table
 from mdmprofile.containers import is_certificate, is_pkcs12, load_certificates
 from mdmprofile.errors import CertificateError, Problems, ProfileError
 from mdmprofile.findings import Finding

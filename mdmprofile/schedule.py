@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from mdmprofile.changeover import MOVE, OVERLAP, RENEWED, RETIRE, Sending, change_steps
 from mdmprofile.moments import as_utc, day, shift
-from mdmprofile.plan import LATEST, PLANNED, Plan, Step, Thresholds, Watched, is_ahead, make_plan
+from mdmprofile.plan import LATEST, OWN_CA, PLANNED, Plan, Step, Thresholds, Watched, is_ahead, make_plan
 from mdmprofile.succession import find_succession
 
 _AGAIN = "identity "
@@ -135,13 +135,17 @@ def _identity_steps(
         if not is_ahead(date, now):
             why += f"; now: {day(date)}, the latest safe date for it, has passed"
         if each.certificate is not None:
-            yield Step(
-                date, f"send the device a profile with a renewed identity by {by}", why, f"device {each.lasting_name}"
-            )
+            whom = "each of these devices" if each.several else "the device"
+            action = f"send {whom} a profile with a renewed identity by {by}"
+            yield Step(date, action, why, f"device {each.lasting_name}")
             continue
-        why += "; Apple's devices renew nothing by themselves, and every profile that is sent starts it anew"
+        why += "; Apple's devices renew nothing by themselves"
+        if each.consequence_of != OWN_CA:
+            why += ", and every profile that is sent starts it anew"
         if validity is not None and plan.replace_on is not None and not _lost(plan, now) and plan.replace_on <= date:
             again = shift(shift(plan.replace_on, validity), -plan.margin)
             why += f": after the replacement on {day(plan.replace_on)} the next is by {day(again)}"
         action = f"send the profile again by {by}, so that each device fetches a new identity"
+        if each.consequence_of == OWN_CA:
+            action = f"issue each device a new identity, and send it in a new profile by {by}"
         yield Step(date, action, why, f"{_AGAIN}{each.lasting_name}")

@@ -20,12 +20,16 @@ UUID_FORM = r"[0-9A-Za-z]{8}(-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}"
 
 
 class Context:
-    """What the tables of one config share: where paths start, how templates are filled, what went wrong."""
+    """What the tables of one config share: where paths start, how templates are filled, what went wrong.
 
-    def __init__(self, base: Path, render: Render, *, lenient: bool = False) -> None:
+    ``for_device`` says that the variables are one device's, so that whatever only devices fill must be filled.
+    """
+
+    def __init__(self, base: Path, render: Render, *, lenient: bool = False, for_device: bool = True) -> None:
         self.base = base
         self.render = render
         self.lenient = lenient
+        self.for_device = for_device and not lenient
         self.problems: list[MdmprofileError] = []
         self.unfilled: list[str] = []
 
@@ -38,10 +42,21 @@ Convert = Callable[[Any, Context], T]
 
 
 class Table:
-    """One table of the config. Each key is taken once; ``finish`` reports the keys nobody took."""
+    """One table of the config. Each key is taken once; ``finish`` reports the keys nobody took.
 
-    def __init__(self, values: Any, path: str, context: Context) -> None:  # noqa: ANN401 - TOML values are of any type
+    ``prefix`` stands before the names of all its keys in the file.
+    """
+
+    def __init__(
+        self,
+        values: Any,  # noqa: ANN401 - TOML values are of any type
+        path: str,
+        context: Context,
+        *,
+        prefix: str = "",
+    ) -> None:
         self.path = path
+        self.prefix = prefix
         self.context = context
         self.known: list[str] = []
         if isinstance(values, Mapping):
@@ -52,7 +67,7 @@ class Table:
 
     def where(self, name: str) -> str:
         """The dotted path of a key."""
-        return f"{self.path}.{name}" if self.path else name
+        return f"{self.path}.{self.prefix}{name}" if self.path else name
 
     def __contains__(self, name: str) -> bool:
         return name in self.values
@@ -93,6 +108,13 @@ class Table:
         """A table inside this one, empty when absent."""
         self.known.append(name)
         return Table(self.values.get(name, {}), self.where(name), self.context)
+
+    def prefixed(self, prefix: str, names: Iterable[str]) -> Table:
+        """The keys that are ``names`` with ``prefix`` before them, as a table of their own without it."""
+        full = {name: f"{prefix}{name}" for name in names}
+        self.known += full.values()
+        values = {name: self.values[key] for name, key in full.items() if key in self.values}
+        return Table(values, self.path, self.context, prefix=prefix)
 
     def reject(self, names: Mapping[str, str]) -> None:
         """Keys that exist but cannot be used here, each with the reason."""

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mdmprofile.certificates import Certificate
 from mdmprofile.chain import LEAF, IssuerGraph, arrange, role_of
 from mdmprofile.changes import mdm_of, pinned_uuids
-from mdmprofile.config import EnrollmentConfig, load_config, parse_toml
+from mdmprofile.config import EnrollmentConfig, load_config
+from mdmprofile.config_file import parse_toml
 from mdmprofile.containers import load_pkcs12
 from mdmprofile.enrollment import enrollment_profile
 from mdmprofile.errors import CertificateError, MdmprofileError, PasswordError, ProfileError, flatten
@@ -298,7 +299,7 @@ def _pkcs12(identity: Identity) -> Pkcs12File | None:
             raise PasswordError(error.message, where=error.where, hint=hint) from None
         message = "this password does not open it, or it is not an intact PKCS#12 file"
         raise PasswordError(message, where=error.where, hint="give the password that it was exported with") from None
-    return Pkcs12File(identity.pkcs12, opened, password, "device.p12")
+    return Pkcs12File(identity.pkcs12, opened.certificate, opened.chain, password, "device.p12")
 
 
 def _files(

@@ -17,7 +17,8 @@ import pytest
 from conftest import Command
 from mdmprofile.builder import build
 from mdmprofile.certificates import Identity
-from mdmprofile.config import EnrollmentConfig, load_config, parse_toml
+from mdmprofile.config import EnrollmentConfig, load_config
+from mdmprofile.config_file import parse_toml
 from mdmprofile.errors import ConfigError, InputError, MdmprofileError, Problems, collect
 from mdmprofile.inputs import MAX_CONFIG
 from mdmprofile.materials import load_materials

@@ -14,7 +14,8 @@ from conftest import Command
 from mdmprofile.certificates import Identity
 from mdmprofile.cms.sign import sign
 from mdmprofile.cms.structure import parse_signed_data
-from mdmprofile.config import load_config, parse_toml
+from mdmprofile.config import load_config
+from mdmprofile.config_file import parse_toml
 from mdmprofile.errors import ConfigError, SignatureFormatError, SigningError
 from mdmprofile.printable import columns, fitted
 from pki import Site, ec_key, issue, make_site

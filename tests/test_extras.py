@@ -11,6 +11,7 @@ import pytest
 from conftest import Command
 from mdmprofile.errors import MdmprofileError
 from mdmprofile.extras import Extras, load_extras, with_extras
+from mdmprofile.inputs import read_file
 from mdmprofile.profile import Profile
 from pki import Site
 from replacing import Plist, made, mdm, payload, plist, scep, uuid
@@ -43,7 +44,7 @@ def test_files_that_hold_something_else(value: Any, tmp_path: Path) -> None:
     path = tmp_path / "keys.plist"
     path.write_bytes(plistlib.dumps(value))
     with pytest.raises(MdmprofileError, match="is no dictionary"):
-        load_extras((), path)
+        load_extras((), path, read_file)
 
 
 def test_extra_payload_of_a_config_is_built_in(site: Site, tmp_path: Path, mdmprofile: Command) -> None:

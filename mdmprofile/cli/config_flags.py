@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from mdmprofile.cli.params import DATE_OPTIONS, FILE, Decorator, options
-from mdmprofile.config import CONFIG_NAME, EnrollmentConfig, load_config, read_signing
+from mdmprofile.config import EnrollmentConfig, load_config, read_signing
+from mdmprofile.config_file import CONFIG_NAME
 from mdmprofile.config_signing import SigningSettings
 from mdmprofile.errors import InputError, MdmprofileError, flatten
 
@@ -143,6 +144,16 @@ def config_from(flags: Mapping[str, Any], *, config: Path | None, variables: tup
 
     Raises ``InputError`` when there is neither a file nor a flag, and what ``load_config`` raises.
     """
+    file, overrides = chosen(flags, config)
+    # What is built is for no device in particular.
+    return load_config(file, overrides=overrides, variables=parse_variables(variables), for_device=False)
+
+
+def chosen(flags: Mapping[str, Any], config: Path | None) -> tuple[Path | None, dict[str, dict[str, Any]]]:
+    """The config file, the one that is named or the usual one, None where flags are all there is; and the flags.
+
+    Raises ``InputError`` when there is neither.
+    """
     overrides = overrides_of(flags)
     file = config
     if file is None and DEFAULT_CONFIG.exists():
@@ -151,7 +162,7 @@ def config_from(flags: Mapping[str, Any], *, config: Path | None, variables: tup
         raise InputError(
             "no such file", where=str(DEFAULT_CONFIG), hint="run mdmprofile init, or name a config with -c"
         )
-    return load_config(file, overrides=overrides, variables=parse_variables(variables))
+    return file, overrides
 
 
 def overrides_of(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -165,7 +176,7 @@ def overrides_of(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if flag.endswith(("password_file", "challenge_file", "pin_file")):
             value = {"file": value}  # noqa: PLW2901 - a flag names the secret's file
         elif flag in {"signer_command", "signer_cms_command"}:
-            value = _words(flag, value)  # noqa: PLW2901 - a command is a list in the config
+            value = words_of(flag, value)  # noqa: PLW2901 - a command is a list in the config
         tables.setdefault(table, {})[key] = list(value) if isinstance(value, tuple) else value
         kinds |= {kind: flag for prefix, kind in _TYPES.items() if flag.startswith(prefix)}
     if len(kinds) > 1:
@@ -195,7 +206,7 @@ def in_flags() -> Iterator[None]:
         raise
 
 
-def _words(flag: str, value: str) -> list[str]:
+def words_of(flag: str, value: str) -> list[str]:
     """A command line as the list that is run; quotes are understood, and no shell is."""
     import shlex  # noqa: PLC0415 - seldom needed
 

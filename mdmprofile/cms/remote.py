@@ -28,6 +28,16 @@ def remote_key(public: PublicKey, signing: Signing) -> SigningKey:
     return _RemoteRsaKey(public, signing) if isinstance(public, rsa.RSAPublicKey) else _RemoteEcKey(public, signing)
 
 
+def sign_with(key: SigningKey, message: bytes) -> bytes:
+    """The key's signature of the message over SHA-256: RSA PKCS#1 v1.5, or ECDSA in DER.
+
+    Raises ``ValueError`` for a damaged key, and whatever a key that is elsewhere raises.
+    """
+    if isinstance(key, rsa.RSAPrivateKey):
+        return key.sign(message, PKCS1v15(), hashes.SHA256())
+    return key.sign(message, ec.ECDSA(hashes.SHA256()))
+
+
 def verifies(public: PublicKey, message: bytes, signature: bytes) -> bool:
     """Whether the signature over SHA-256 is the key's."""
     try:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import PublicKeyAlgorithmOID
 
 from mdmprofile.certificates import Identity
-from mdmprofile.cms.remote import PublicKey, remote_key, verifies
+from mdmprofile.cms.remote import PublicKey, remote_key, sign_with, verifies
 from mdmprofile.errors import SigningError
 
 
@@ -50,13 +49,8 @@ def _checked(signer: Identity, public: PublicKey, message: bytes) -> bytes:
     Keys are read without the slow RSA consistency check, or are elsewhere; a damaged one is noticed here, before a
     profile leaves that no device accepts.
     """
-    key = signer.key
     try:
-        signature = (
-            key.sign(message, padding.PKCS1v15(), hashes.SHA256())
-            if isinstance(key, rsa.RSAPrivateKey)
-            else key.sign(message, ec.ECDSA(hashes.SHA256()))
-        )
+        signature = sign_with(signer.key, message)
     except ValueError:
         signature = b""
     if not verifies(public, message, signature):

@@ -1,1 +1,1 @@
-"""Many devices: the table they come from, what their files are called, and all of them in order on the disk."""
+"""Devices by the thousand: their table, the names of their files, and the units of work that make their profiles."""

@@ -35,7 +35,7 @@ class FileNames:
     """
 
     def __init__(self, template: str, columns: Collection[str], variables: Variables) -> None:
-        self._fill = compiled(template)
+        self._fill = _default_name if template == DEFAULT_NAME else compiled(template)
         self._variables = dict(variables)
         names = names_in(template)
         asked = {each.removeprefix("device.") for each in names if each.startswith("device.")}
@@ -73,6 +73,12 @@ class FileNames:
             return False
         without = {column: value.replace("/", "\0") for column, value in values.items()}
         return self._fill(self._variables | {"device": without}).count("/") != name.count("/")
+
+
+def _default_name(variables: Variables) -> str:
+    """What the default template gives, without a template's time."""
+    device: Mapping[str, str] = variables["device"]
+    return f"{device.get('serial') or device.get('udid', '')}.mobileconfig"
 
 
 def _unknown(message: str, name: str, known: Mapping[str, str]) -> UnfilledError:

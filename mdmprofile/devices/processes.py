@@ -1,0 +1,98 @@
+"""Units of work on all cores of this machine: in this process, or in others that end with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Protocol
+
+from mdmprofile.devices.unit import Item, Outcome, work
+from mdmprofile.errors import WorkerError
+from mdmprofile.recipe import Recipe
+
+# From a unit that was begun to what came of it.
+Waiting = Callable[[], Outcome]
+
+
+class Engine(Protocol):
+    """Where units of work are done, ``workers`` of them at once."""
+
+    workers: int
+
+    def begin(self, items: Sequence[Item]) -> Waiting:
+        """Begin a unit; what is returned waits for it, and raises what stopped it."""
+
+    def close(self) -> None:
+        """Give up what is not begun yet, and end the workers."""
+
+
+class Here:
+    """One unit after the other, in this process."""
+
+    workers = 1
+
+    def __init__(self, recipe: Recipe, staging: Path) -> None:
+        self._recipe = recipe
+        self._staging = staging
+
+    def begin(self, items: Sequence[Item]) -> Waiting:
+        """Do it when it is waited for."""
+        return lambda: work(self._recipe, items, self._staging)
+
+    def close(self) -> None:
+        """Nothing goes on."""
+
+
+class Processes:
+    """Processes of this machine, started anew: a fork would take locks and database connections with it."""
+
+    def __init__(self, recipe: Recipe, staging: Path, jobs: int) -> None:
+        self.workers = jobs
+        self._staging = staging
+        self._recipe = recipe
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
+
+    def begin(self, items: Sequence[Item]) -> Waiting:
+        """Hand the unit to the next process that is free."""
+        try:
+            future = self._pool.submit(work, self._recipe, items, self._staging)
+        except BrokenProcessPool:
+            raise _died() from None
+        return lambda: _result(future)
+
+    def close(self) -> None:
+        """Wait for the units that are being worked on."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _result(future: Future[Outcome]) -> Outcome:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        raise _died() from None
+
+
+def _died() -> WorkerError:
+    hint = "was there enough memory? run it again, and it goes on where it stopped; --jobs makes it use fewer"
+    return WorkerError("a process that made profiles has died", hint=hint)
+
+
+def _end_with_parent() -> None:
+    """Leave an interruption to the parent, and do not outlive it: nobody would record what is made."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
+
+
+def _watch(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

@@ -1,0 +1,211 @@
+"""The file of a ledger: opened for one writer or for any reader, verified, and its errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from mdmprofile.errors import LedgerError, OutputError
+from mdmprofile.inputs import read_start
+from mdmprofile.ledger_rows import APPLICATION_ID, HEADER, LEDGER_NAME, SCHEMA, SCHEMA_VERSION, says_ledger
+from mdmprofile.output import make_private
+
+LOCK_NAME = ".mdmprofile-lock"
+# Seconds that are waited for another process to let go of the file.
+_PATIENCE = 20.0
+_LONGEST_CELL = 64 * 1024
+# Pages: rows of random devices touch most pages of the indexes, and each is moved into the file only now and then.
+_LONGEST_LOG = 8_000
+_CACHE = -20_000  # KiB
+# SQLite tells of its work after so many steps of its machine, each some nanoseconds.
+_STRIDE = 10_000
+_FEWEST_STEPS = 10_000_000
+
+DAMAGED = "restore it from a backup, or move it away; what was issued is then known no more"
+_PERMISSIONS = "check its permissions and those of its directory"
+_HINTS = {
+    sqlite3.SQLITE_BUSY: "wait until the other run has ended",
+    sqlite3.SQLITE_LOCKED: "wait until the other run has ended",
+    sqlite3.SQLITE_FULL: "free some space on the disk, and run it again",
+    sqlite3.SQLITE_IOERR: "check the disk and the space left on it, and run it again",
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
+    sqlite3.SQLITE_NOTADB: DAMAGED,
+    sqlite3.SQLITE_TOOBIG: DAMAGED,
+    sqlite3.SQLITE_INTERRUPT: DAMAGED,
+}
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """The connection of the one writer; the file is made, readable by its owner alone, where it is absent.
+
+    Raises ``LedgerError``.
+    """
+    _make_private(path, path)
+    size = _size(path)
+    if size or not path.is_file():
+        _refuse_others(path, size)
+    with explained(path), contextlib.ExitStack() as undo:
+        connection = undo.enter_context(contextlib.closing(_connect(path, "mode=rw")))
+        if not size:
+            _make_tables(connection)
+        _verify(connection, path)
+        # Readers go on while a run writes. The tables are in the file itself before, for whoever looks at its start.
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            f"cache_size = {_CACHE}",
+            f"wal_autocheckpoint = {_LONGEST_LOG}",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        undo.pop_all()
+        return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """A connection that writes nothing, to a file that may come from anybody; also while a run writes to it.
+
+    No file is left beside one that nobody writes to. Raises ``LedgerError``.
+    """
+    size = _size(path)
+    _refuse_others(path, size)
+    log = Path(f"{os.path.realpath(path)}-wal")
+    # Where a file that is written with a log has none, nobody is at work; opened as usual, one would be made.
+    alone = read_start(path, HEADER)[18:20] == b"\2\2" and not _size(log)
+    with explained(path), contextlib.ExitStack() as undo:
+        connection = undo.enter_context(contextlib.closing(_connect(path, "immutable=1" if alone else "mode=ro")))
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_CELL)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, _LONGEST_CELL)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        _bound(connection, size + _size(log))
+        for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        _verify(connection, path)
+        undo.pop_all()
+        return connection
+
+
+def close(connection: sqlite3.Connection) -> None:
+    """Close it; one that was written to is a single file afterwards, unless somebody is reading it."""
+    with contextlib.suppress(sqlite3.Error):
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+
+
+@contextlib.contextmanager
+def hold(directory: Path) -> Iterator[None]:
+    """Have the directory to oneself; however this process ends, the kernel lets go of it.
+
+    An empty hidden file stays in it. Raises ``LedgerError`` when another run is at work there.
+    """
+    lock = directory / LOCK_NAME
+    _make_private(lock, directory)
+    with explained(lock), contextlib.closing(_connect(lock, "mode=rw")) as connection:
+        connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            message, hint = "another run is at work in it", "wait until it has ended, or write elsewhere"
+            raise LedgerError(message, where=str(directory), hint=hint) from None
+        yield
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """One transaction, undone where anything fails in it."""
+    with explained(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Have every error of SQLite be a ``LedgerError`` that says what to do."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeEncodeError) as error:
+        # The low byte is the kind; an error of the module itself has none, nor has text that UTF-8 cannot hold.
+        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        hint = _HINTS.get(kind, _PERMISSIONS)
+        raise LedgerError(f"cannot be used: {error}", where=str(path), hint=hint) from None
+
+
+def damaged(path: Path) -> LedgerError:
+    """The error for what nobody wrote like that."""
+    return LedgerError("cannot be used: is damaged", where=str(path), hint=DAMAGED)
+
+
+def _make_private(path: Path, where: Path) -> None:
+    try:
+        make_private(path)
+    except OutputError as error:
+        raise LedgerError(error.message, where=str(where), hint=error.hint) from None
+
+
+def _size(path: Path) -> int:
+    """The size in bytes; 0 where there is no such file."""
+    try:
+        return os.path.getsize(path)  # noqa: PTH202 - as Path.stat, for one number
+    except (OSError, ValueError):
+        return 0
+
+
+def _refuse_others(path: Path, size: int) -> None:
+    """Raise ``LedgerError`` for what its first bytes say is no ledger."""
+    start = read_start(path, HEADER)
+    if size and not start and path.is_file():
+        raise LedgerError("cannot be read", where=str(path), hint=_PERMISSIONS)
+    if not says_ledger(start):
+        hint = f"name a {LEDGER_NAME} that mdmprofile batch wrote"
+        raise LedgerError("cannot be used: is no ledger", where=str(path), hint=hint)
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    # Every letter that means something in a URI is quoted by as_uri.
+    uri = f"{Path(os.path.realpath(path)).as_uri()}?{how}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_PATIENCE)
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    """Write the empty tables, unless another process did meanwhile."""
+    connection.execute("BEGIN IMMEDIATE")
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        for statement in SCHEMA:
+            connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def _verify(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise ``LedgerError`` unless it has our tables and nothing else: no view, trigger or index of other people's."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        message = "cannot be used: was written by a newer version of mdmprofile"
+        raise LedgerError(message, where=str(path), hint="update mdmprofile")
+    tables = connection.execute("SELECT sql FROM sqlite_master ORDER BY rowid LIMIT ?", (len(SCHEMA) + 1,))
+    if version != SCHEMA_VERSION or [each for (each,) in tables] != list(SCHEMA):
+        raise LedgerError("cannot be used: its tables are not those of a ledger", where=str(path), hint=DAMAGED)
+
+
+def _bound(connection: sqlite3.Connection, size: int) -> None:
+    """Stop what takes more steps than reading the whole file once does, as damage can have it go in circles."""
+    left = (size + _FEWEST_STEPS) // _STRIDE
+
+    def tick() -> bool:
+        nonlocal left
+        left -= 1
+        return left < 0
+
+    connection.set_progress_handler(tick, _STRIDE)

@@ -1,0 +1,338 @@
+"""One signed enrollment profile for each of many devices: what they share is prepared once.
+
+A profile is drafted and judged in full until two devices of a shape, whose values are made of the same kinds of
+characters, have got the same findings, and the bytes that filling in the changing parts gives. From then on these are
+filled in, and nothing else is done. Where a value decides more than its own field, every profile is drafted in full.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from mdmprofile.builder import Draft, draft, encrypted
+from mdmprofile.certificates import Certificate, Identity
+from mdmprofile.cms.keys import complete_chain, judge_signing
+from mdmprofile.cms.seal import Seal
+from mdmprofile.config import EnrollmentConfig, config_of
+from mdmprofile.config_identity import AcmeSettings, IssuedSettings, ScepSettings
+from mdmprofile.cutting import PKCS12_NAME, Cut, cut, fetches_challenge, with_challenge
+from mdmprofile.errors import ConfigError, TemplateError, collect
+from mdmprofile.findings import Finding, by_severity, finding, has_errors
+from mdmprofile.identities import IssuedIdentity, Issuer, fresh_client_identifier, judge_issuer
+from mdmprofile.materials import Materials, Pkcs12File, load_issuer, load_materials
+from mdmprofile.moments import shift
+from mdmprofile.payloads.names import Subject
+from mdmprofile.plan import Watched
+from mdmprofile.recipe import Recipe, keeping
+from mdmprofile.secret import Prompt
+from mdmprofile.sources import Sources
+from mdmprofile.templating import Compiled, Variables, compiled, has_template, renderer
+
+Values = Mapping[str, str]
+# The shapes beyond these are drafted in full, so that strange values cannot fill the memory.
+_MOST_SHAPES = 5000
+_PLAIN = re.compile("[A-Za-z0-9]+")
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """What was made for one device; ``data``, the profile as it is sent, is empty when a finding is an error.
+
+    ``certificate`` is the device's where it was issued here. ``subject`` and the dates (aware UTC) are its, or what the
+    device will ask for and the end that the issuer's stated validity gives. ``client_identifier`` is what an ACME
+    server must know.
+    """
+
+    data: bytes = field(repr=False)
+    findings: tuple[Finding, ...]
+    certificate: Certificate | None = None
+    subject: str = ""
+    not_after: datetime | None = None
+    client_identifier: str = field(default="", repr=False)
+
+
+class _Own(NamedTuple):
+    """What belongs to one device alone; ``texts`` are filled templates by mark, None where the profile is not cut."""
+
+    variables: Variables
+    texts: Values | None
+    config: EnrollmentConfig | None
+    challenge: str | None
+    file: Pkcs12File | None
+
+
+class _Seen(NamedTuple):
+    """What the first device of a shape had: its texts, and the findings; ``proven`` when another one had the same."""
+
+    texts: Values
+    findings: tuple[Finding, ...]
+    proven: bool
+
+
+class ProfileMaker:
+    """Makes profiles for devices; several threads may use it at once.
+
+    ``findings`` are about the signer and the issuing CA; when one is an error, nothing can be made. ``prompt`` asks a
+    person for a secret. Raises an ``MdmprofileError`` for a config that cannot be used.
+    """
+
+    def __init__(self, recipe: Recipe, *, prompt: Prompt | None = None) -> None:
+        self._recipe = recipe
+        self._prompt = prompt
+        self._read = False
+        self._templates: dict[str, Compiled] = {}
+        self._shapes: dict[object, _Seen | None] = {}
+        self._static = config_of(recipe.tables, renderer(recipe.variables), lenient=True)
+        _refuse_several_signers(self._static)
+        sources = self._sources()
+        self._shared = load_materials(self._static, sources=sources, enrollment=False)
+        if self._shared.errors:
+            raise collect(self._shared.errors)
+        identity = self._static.identity
+        self._ca = load_issuer(identity, sources=sources) if isinstance(identity, IssuedSettings) else None
+        self._keep(sources)
+        self.findings = by_severity((*self._judge_signer(), *self._judge_issuer()))
+        usable = self._usable = not has_errors(self.findings)
+        self._signer = self._completed_signer()
+        self._sign = Seal(self._signer).sign if usable and isinstance(self._signer, Identity) else self._sign_outside
+        self._issuer = self._issuer_at(recipe.now) if usable else None
+        stand_in = self._ca.certificate if self._ca else None
+        static = renderer(recipe.variables)
+        self._cut: Cut | None = cut(recipe.tables, static, self._drafted, stand_in) if usable else None
+
+    @property
+    def recipe(self) -> Recipe:
+        """What profiles are made from, with everything that was read for it: for a maker in another process."""
+        return self._recipe
+
+    @property
+    def kind(self) -> str:
+        """The identity that devices get: ``acme``, ``scep`` or ``pkcs12``."""
+        identity = self._static.identity
+        return {ScepSettings: "scep", AcmeSettings: "acme"}.get(type(identity), "pkcs12")
+
+    @property
+    def issued_key(self) -> str:
+        """The kind of key that is made for each device, such as ``rsa2048``; empty where none is made here."""
+        identity = self._static.identity
+        return identity.wanted.key if isinstance(identity, IssuedSettings) else ""
+
+    def draft(self, device: Values) -> Draft:
+        """A device's profile in full, for judging it: nothing is fetched or issued for it."""
+        variables = self._variables(device)
+        config = self._config(variables)
+        if fetches_challenge(config):
+            config = with_challenge(config, "challenge")
+        stand_in = None
+        if self._ca is not None:
+            stand_in = Pkcs12File(b"pkcs12", self._ca.certificate, (), "password", PKCS12_NAME)
+        return self._drafted(config, stand_in)
+
+    def judge(self, made: Draft) -> tuple[Finding, ...]:
+        """Everything that is found about a draft and its signer."""
+        signer = self._signer
+        judged = made.judge(signer.certificate, signer.chain) if isinstance(signer, Identity) else made.judge(None, ())
+        return by_severity((*judged, *self.findings))
+
+    def watched(self, made: Draft) -> tuple[Watched, ...]:
+        """Everything in a draft that ends, its signer included."""
+        signer = self._signer
+        return (
+            made.watched(signer.certificate, signer.chain) if isinstance(signer, Identity) else made.watched(None, ())
+        )
+
+    @property
+    def output_directory(self) -> Path:
+        """Where the config wants the results."""
+        return self._static.output_directory
+
+    def make(self, device: Values, *, now: datetime, serial_number: int | None = None) -> DeviceProfile:
+        """Make one device's profile, judged and its identity issued at ``now`` (aware UTC).
+
+        ``device`` has the values that templates call ``device.NAME``. ``serial_number`` is for the certificate, where
+        one is issued here. Raises an ``MdmprofileError`` for values that the config cannot be filled with, for a
+        challenge that cannot be fetched, or when the signature cannot be made.
+        """
+        if not self._usable:
+            return DeviceProfile(b"", self.findings)
+        variables = self._variables(device)
+        texts = self._texts(variables) if now == self._recipe.now else None
+        config = self._config(variables) if texts is None or fetches_challenge(self._static) else None
+        challenge = self._challenge(config)
+        subject = self._subject(texts, config)
+        issued = self._issue(subject, config, now, serial_number)
+        file = Pkcs12File(issued.data, issued.certificate, (), issued.password, PKCS12_NAME) if issued else None
+        content, findings = self._content(_Own(variables, texts, config, challenge, file), now)
+        return DeviceProfile(
+            data=self._sign(content) if content else b"",
+            findings=findings,
+            certificate=issued.certificate if issued else None,
+            subject=issued.certificate.subject if issued else ",".join(f"{name}={value}" for name, value in subject),
+            not_after=issued.certificate.not_after if issued else self._expected_end(now),
+            client_identifier=variables["fresh"]["client_identifier"],
+        )
+
+    # ---------------------------------------------------------------- what all devices share
+
+    def _sources(self) -> Sources:
+        return Sources(prompt=self._prompt, kept=self._recipe.kept)
+
+    def _keep(self, sources: Sources) -> None:
+        """From now on, what was read is not read again."""
+        if sources.files or sources.secrets:
+            self._recipe = keeping(self._recipe, sources.files, sources.secrets)
+
+    def _completed_signer(self) -> Identity | None:
+        signer = self._shared.signer
+        return complete_chain(signer, self._available) if isinstance(signer, Identity) else None
+
+    @property
+    def _available(self) -> tuple[Certificate, ...]:
+        return (*self._shared.signing_chain, *self._shared.trust)
+
+    def _judge_signer(self) -> tuple[Finding, ...]:
+        signer = self._shared.signer
+        if signer is None:
+            return (finding("signing.unsigned", "no signer is configured", where="signing"),)
+        return judge_signing(signer, self._available) if isinstance(signer, Identity) else ()
+
+    def _judge_issuer(self) -> tuple[Finding, ...]:
+        identity = self._static.identity
+        if self._ca is None or not isinstance(identity, IssuedSettings):
+            return ()
+        return judge_issuer(self._ca, identity.wanted, now=self._recipe.now, available=self._shared.trust)
+
+    def _sign_outside(self, content: bytes) -> bytes:
+        """The content signed by a command that returns it whole, or as it is where no signer is configured."""
+        from mdmprofile.cms.outside import sign_outside  # noqa: PLC0415 - few signers are outside
+
+        signer = self._shared.signer
+        return content if signer is None or isinstance(signer, Identity) else sign_outside(content, signer).data
+
+    def _issuer_at(self, now: datetime) -> Issuer | None:
+        identity = self._static.identity
+        if self._ca is None or not isinstance(identity, IssuedSettings):
+            return None
+        return Issuer(self._ca, identity.wanted, now=now)
+
+    # ---------------------------------------------------------------- what belongs to one device
+
+    def _variables(self, device: Values) -> Variables:
+        fresh = fresh_client_identifier() if isinstance(self._static.identity, AcmeSettings) else ""
+        return {**self._recipe.variables, "device": device, "fresh": {"client_identifier": fresh}}
+
+    def _config(self, variables: Variables) -> EnrollmentConfig:
+        return config_of(self._recipe.tables, lambda text: self._fill(text, variables))
+
+    def _fill(self, text: str, variables: Variables) -> str:
+        if not has_template(text):
+            return text
+        template = self._templates.get(text)
+        if template is None:
+            template = self._templates[text] = compiled(text)
+        return template(variables)
+
+    def _texts(self, variables: Variables) -> Values | None:
+        """The filled templates by mark; None where the profile is not cut, or one cannot be filled.
+
+        Why not is said when the config is filled, with the key.
+        """
+        if self._cut is None:
+            return None
+        try:
+            return {mark: self._fill(template, variables) for mark, template in self._cut.templates.items()}
+        except TemplateError:
+            return None
+
+    def _challenge(self, config: EnrollmentConfig | None) -> str | None:
+        if config is None or not isinstance(config.identity, ScepSettings) or not fetches_challenge(config):
+            return None
+        source = config.identity.challenge
+        return None if source is None else source.fetch(self._prompt)
+
+    def _subject(self, texts: Values | None, config: EnrollmentConfig | None) -> Subject:
+        if config is None and self._cut is not None and texts is not None:
+            return self._cut.subject_of(texts) or ()
+        identity = config.identity if config is not None else self._static.identity
+        return (getattr(identity, "subject", None)) or ()
+
+    def _issue(
+        self, subject: Subject, config: EnrollmentConfig | None, now: datetime, serial_number: int | None
+    ) -> IssuedIdentity | None:
+        identity = (config or self._static).identity
+        issuer = self._issuer if now == self._recipe.now else self._issuer_at(now)
+        if issuer is None or not isinstance(identity, IssuedSettings):
+            return None
+        password = self._sources().secret(identity.password) if identity.password is not None else None
+        return issuer.issue(subject, identity.subject_alt_name, password=password, serial_number=serial_number)
+
+    def _expected_end(self, now: datetime) -> datetime | None:
+        validity: timedelta | None = getattr(self._static.identity, "validity", None)
+        return None if validity is None else shift(now, validity)
+
+    def _content(self, own: _Own, now: datetime) -> tuple[bytes, tuple[Finding, ...]]:
+        """The property list that is to be signed, and what was found about it."""
+        if own.texts is None or self._cut is None:
+            return self._in_full(own, now)
+        shape = tuple(map(_shape_of, own.texts.values()))
+        seen = self._shapes.get(shape, _UNSEEN)
+        if seen is not None and seen.proven:
+            return self._cut.fill(own.texts, own.challenge, own.file), seen.findings
+        content, findings = self._in_full(own, now)
+        if seen is not None and len(self._shapes) < _MOST_SHAPES:
+            same = not has_errors(findings) and content == self._cut.fill(own.texts, own.challenge, own.file)
+            if not same or (seen is not _UNSEEN and findings != seen.findings):
+                self._shapes[shape] = None
+            elif own.texts != seen.texts:
+                proven = not own.texts or seen is not _UNSEEN
+                self._shapes[shape] = _Seen(own.texts, findings, proven)
+        return content, findings
+
+    def _in_full(self, own: _Own, now: datetime) -> tuple[bytes, tuple[Finding, ...]]:
+        config = with_challenge(own.config or self._config(own.variables), own.challenge)
+        made = self._drafted(config, own.file, now)
+        findings = self.judge(made)
+        sent = None if has_errors(findings) else encrypted(made.profile, made.materials)
+        return sent.to_bytes() if sent is not None else b"", findings
+
+    def _drafted(self, config: EnrollmentConfig, file: Pkcs12File | None, now: datetime | None = None) -> Draft:
+        sources = self._sources()
+        loaded = load_materials(config._replace(signing=None), sources=sources)
+        made = draft(config, self._with_signer(loaded, file), now=now or self._recipe.now)
+        if not self._read:
+            # Later ones read what belongs to one device alone.
+            self._keep(sources)
+            self._read = True
+        return made
+
+    def _with_signer(self, loaded: Materials, file: Pkcs12File | None) -> Materials:
+        shared = self._shared
+        return dataclasses.replace(
+            loaded,
+            signer=shared.signer,
+            signer_certificate=shared.signer_certificate,
+            signing_chain=shared.signing_chain,
+            pkcs12=file or loaded.pkcs12,
+        )
+
+
+_UNSEEN = _Seen({}, (), False)
+
+
+def _shape_of(text: str) -> tuple[int, str, bool, bool]:
+    """What a judgement of a text could depend on: its length, its odd characters, digits alone, and space around it."""
+    odd = "".join(sorted(set(_PLAIN.sub("", text))))
+    return len(text), odd, text.isdigit(), text != text.strip()
+
+
+def _refuse_several_signers(config: EnrollmentConfig) -> None:
+    templated = next((each for each in config.unfilled if each.startswith("signing.")), None)
+    if templated is not None:
+        message = "has a template for each device, and one signer signs every profile"
+        raise ConfigError(message, where=f"{config.source}: {templated}", hint="name the signer without a template")

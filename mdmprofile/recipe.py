@@ -1,0 +1,123 @@
+"""What the profiles of many devices are made from: a config's tables, variables, and everything read for them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mdmprofile.config_file import ConfigTables, read_tables
+from mdmprofile.sources import Kept
+from mdmprofile.templating import Variables, has_template, names_in
+
+# A config may name it: an ACME client identifier that no device had before.
+FRESH = "{{ fresh.client_identifier }}"
+_ENCODER = json.JSONEncoder(sort_keys=True, default=str)
+# In a template: an absent value is no mistake.
+_OTHER_WAY = re.compile(r"\{%|\bif\b|\bor\b|\bdefault\b|\bd\(")
+# What says when a profile is to be replaced, and is not in it.
+_PLANNING = frozenset(("replace_on", "replace_margin", "warn", "critical"))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Recipe:
+    """Everything that profiles are made from, here or in another process; secrets are inside.
+
+    ``now`` (aware UTC) is the time that profiles are judged at and identities issued. Recipes are told apart by their
+    ``token``, so that a process knows one again that it was sent before.
+    """
+
+    tables: ConfigTables
+    now: datetime
+    variables: Variables
+    kept: Kept
+    token: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Recipe) and other.token == self.token
+
+    def __hash__(self) -> int:
+        return hash(self.token)
+
+    def made_from(self, device: Mapping[str, str]) -> str:
+        """What a device's profile is made from as SHA-256, lower-case hexadecimal: another one makes another profile.
+
+        The time, and the dates of the planned replacement, are no part of it.
+        """
+        return hashlib.sha256(f"{self._digest}{_canonical(device)}".encode()).hexdigest()
+
+    @cached_property
+    def _digest(self) -> str:
+        tables = {name: table for name, table in self.tables.values.items() if name != "output"}
+        profile = tables.get("profile")
+        if isinstance(profile, Mapping):
+            tables["profile"] = {key: value for key, value in profile.items() if key not in _PLANNING}
+        files = {str(path): hashlib.sha256(data).hexdigest() for path, data in self.kept.files.items()}
+        return hashlib.sha256(_canonical([tables, self.variables, files]).encode()).hexdigest()
+
+
+def recipe_of(
+    file: Path | None,
+    *,
+    now: datetime,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    variables: Variables | None = None,
+) -> Recipe:
+    """The recipe of a config file with flags laid over it.
+
+    An ACME identity without a client identifier gets a fresh one for each device. Raises ``InputError`` or
+    ``ConfigError`` as ``read_tables`` does.
+    """
+    tables = read_tables(file, overrides)
+    identity = tables.values.get("identity")
+    if isinstance(identity, Mapping) and str(identity.get("type")).casefold() == "acme":
+        with_fresh = {"client_identifier": FRESH} | dict(identity)
+        tables = tables._replace(values=dict(tables.values) | {"identity": with_fresh})
+    return Recipe(tables, now, variables or {}, Kept(), secrets.token_hex(16))
+
+
+def needed_columns(recipe: Recipe) -> frozenset[str]:
+    """The columns of a device table that the config cannot do without: those of templates that know no other way."""
+    found: set[str] = set()
+    for text in _texts(recipe.tables.values):
+        if has_template(text) and not _OTHER_WAY.search(text):
+            found |= {name.removeprefix("device.") for name in names_in(text) if name.startswith("device.")}
+    return frozenset(found)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+
+
+def keeping(recipe: Recipe, files: Mapping[Path, bytes], known: Mapping[str, str]) -> Recipe:
+    """The recipe with what was read for it, except secrets that each device has its own of."""
+    static = {key: value for key, value in known.items() if not _is_individual(recipe.tables, key)}
+    kept = Kept(dict(recipe.kept.files) | dict(files), dict(recipe.kept.secrets) | static)
+    return Recipe(recipe.tables, recipe.now, recipe.variables, kept, secrets.token_hex(16))
+
+
+def _is_individual(tables: ConfigTables, key: str) -> bool:
+    table, _, name = key.partition(".")
+    values = tables.values.get(table)
+    value = values.get(name) if isinstance(values, Mapping) else None
+    # Whoever has a command print a challenge wants another one for each device.
+    fetched = key == "identity.challenge" and isinstance(value, Mapping) and "command" in value
+    return fetched or has_template(_canonical(value))
+
+
+def _canonical(value: object) -> str:
+    return _ENCODER.encode(value)
