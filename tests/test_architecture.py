@@ -166,11 +166,6 @@ def test_no_temporary_file_is_made_elsewhere() -> None:
     assert importers("tempfile", "shutil.copy", "shutil.copyfile", "shutil.copy2", "shutil.move") == set()
 
 
-def test_databases_are_opened_in_two_places() -> None:
-    """One is a result that lasts, the other the devices while they wait; nothing else is kept beside the files."""
-    assert importers("sqlite3", "dbm") <= {"devices/spool.py", "ledger.py"}
-
-
 def test_the_clock_is_read_in_one_place() -> None:
     """Everything else is told the time, so that ``--at`` holds everywhere."""
     clocks = {"now", "utcnow", "today", "fromtimestamp"}
