@@ -44,7 +44,8 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     Raises ``LedgerError``.
     """
     _make_private(path, path)
-    if size := _size(path):
+    size = _size(path)
+    if size or not path.is_file():
         _refuse_others(path, size)
     with explained(path), contextlib.ExitStack() as undo:
         connection = undo.enter_context(contextlib.closing(_connect(path, "mode=rw")))
@@ -162,7 +163,10 @@ def _size(path: Path) -> int:
 
 def _refuse_others(path: Path, size: int) -> None:
     """Raise ``LedgerError`` for what its first bytes say is no ledger."""
-    if not size or not says_ledger(read_start(path, HEADER)):
+    start = read_start(path, HEADER)
+    if size and not start and path.is_file():
+        raise LedgerError("cannot be read", where=str(path), hint=_PERMISSIONS)
+    if not says_ledger(start):
         hint = f"name a {LEDGER_NAME} that mdmprofile batch wrote"
         raise LedgerError("cannot be used: is no ledger", where=str(path), hint=hint)
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from mdmprofile.builder import Draft, draft, encrypted
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.cms.keys import complete_chain, judge_signing
-from mdmprofile.cms.sign import signing_with
+from mdmprofile.cms.seal import Seal
 from mdmprofile.config import EnrollmentConfig, config_of
 from mdmprofile.config_identity import AcmeSettings, IssuedSettings, ScepSettings
 from mdmprofile.cutting import PKCS12_NAME, Cut, cut, fetches_challenge, with_challenge
@@ -98,9 +98,9 @@ class ProfileMaker:
         self._ca = load_issuer(identity, sources=sources) if isinstance(identity, IssuedSettings) else None
         self._keep(sources)
         self.findings = by_severity((*self._judge_signer(), *self._judge_issuer()))
-        usable = not has_errors(self.findings)
+        usable = self._usable = not has_errors(self.findings)
         self._signer = self._completed_signer()
-        self._sign = signing_with(self._signer) if usable and isinstance(self._signer, Identity) else self._sign_outside
+        self._sign = Seal(self._signer).sign if usable and isinstance(self._signer, Identity) else self._sign_outside
         self._issuer = self._issuer_at(recipe.now) if usable else None
         stand_in = self._ca.certificate if self._ca else None
         static = renderer(recipe.variables)
@@ -159,7 +159,7 @@ class ProfileMaker:
         one is issued here. Raises an ``MdmprofileError`` for values that the config cannot be filled with, for a
         challenge that cannot be fetched, or when the signature cannot be made.
         """
-        if has_errors(self.findings):
+        if not self._usable:
             return DeviceProfile(b"", self.findings)
         variables = self._variables(device)
         texts = self._texts(variables) if now == self._recipe.now else None
@@ -170,7 +170,7 @@ class ProfileMaker:
         file = Pkcs12File(issued.data, issued.certificate, (), issued.password, PKCS12_NAME) if issued else None
         content, findings = self._content(_Own(variables, texts, config, challenge, file), now)
         return DeviceProfile(
-            data=b"" if has_errors(findings) else self._sign(content),
+            data=self._sign(content) if content else b"",
             findings=findings,
             certificate=issued.certificate if issued else None,
             subject=issued.certificate.subject if issued else ",".join(f"{name}={value}" for name, value in subject),

@@ -19,6 +19,7 @@ from mdmprofile.templating import Variables, has_template, names_in
 
 # A config may name it: an ACME client identifier that no device had before.
 FRESH = "{{ fresh.client_identifier }}"
+_ENCODER = json.JSONEncoder(sort_keys=True, default=str)
 # In a template: an absent value is no mistake.
 _OTHER_WAY = re.compile(r"\{%|\bif\b|\bor\b|\bdefault\b|\bd\(")
 # What says when a profile is to be replaced, and is not in it.
@@ -119,4 +120,4 @@ def _is_individual(tables: ConfigTables, key: str) -> bool:
 
 
 def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
+    return _ENCODER.encode(value)
