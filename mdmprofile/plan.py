@@ -188,10 +188,10 @@ def judge_dates(
     """
     found: list[Finding] = []
     things = list(dict.fromkeys(watched))
-    if ledger:
-        unknown = sum(each.not_after is None for each in things)
+    unknown = sum(each.not_after is None for each in things) if ledger else 0
+    if unknown > 1:
         things = [each for each in things if each.not_after is not None]
-        found += [_unknown(f"identity of {unknown:,} devices", CONSEQUENCES["devices"], ledger)] if unknown else []
+        found.append(_unknown(f"identity of {unknown:,} devices", CONSEQUENCES["devices"], ledger))
     # Thousands of files are judged with no replacement planned, where the plan has no part in it.
     plan = make_plan(things, thresholds) if thresholds.replace_on is not None else None
     for each in things:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +17,7 @@ from mdmprofile.moments import day, shift
 from mdmprofile.plan import Watched
 
 LEDGER = Path(LEDGER_NAME).suffix
-_MOST_NAMED = 3
+_MOST_NAMED, _MOST_SHOWN = 5, 100
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -56,15 +56,22 @@ def fetched(each: Watched, validity: timedelta) -> Watched:
     return each._replace(not_after=shift(each.not_before, validity))
 
 
-def by_day(watched: Sequence[Watched]) -> Iterator[Watched]:
-    """The same identities, those that end on one day as one: a plan has no step for each of thousands."""
+def for_people(target: Target) -> Target:
+    """The target as people can read it: of a ledger of more than a hundred devices, those of one day are one line."""
+    if target.listed is None or len(target.watched) <= _MOST_SHOWN:
+        return target
+    return by_day(target)
+
+
+def by_day(target: Target) -> Target:
+    """The target with the identities of a ledger that end on one day as one, which ends when the first of them does."""
 
     def alike(each: Watched) -> tuple[str, bool]:
         return day(each.not_after) if each.not_after else "", each.certificate is None
 
-    for _, found in groupby(sorted(watched, key=lambda each: (_end(each).date(), each.certificate is None)), alike):
-        devices = list(found)
-        yield _together(devices) if len(devices) > 1 else devices[0]
+    groups = [list(found) for _, found in groupby(sorted(target.watched, key=alike), alike)]
+    watched = [_together(sorted(each, key=_end), target.name) if len(each) > 1 else each[0] for each in groups]
+    return target._replace(watched=tuple(sorted(watched, key=_end)))
 
 
 def _watched(entry: Entry, source: str) -> Watched:
@@ -85,15 +92,14 @@ def _watched(entry: Entry, source: str) -> Watched:
     )
 
 
-def _together(devices: Sequence[Watched]) -> Watched:
-    """Several identities as one that ends when the first of them does."""
+def _together(devices: Sequence[Watched], where: str) -> Watched:
     first, more = devices[0], len(devices) - _MOST_NAMED
-    named = ", ".join(each.name for each in devices[:_MOST_NAMED])
+    named = ", ".join(each.name.partition(" (")[0] for each in devices[:_MOST_NAMED])
     name = f"of {len(devices):,} devices: {named}{f' and {more:,} more' if more > 0 else ''}"
     facts = first.certificate
     if isinstance(facts, CertificateFacts):
         facts = facts._replace(subject=name, name=name, sha256="")
-    return first._replace(name=name, where=first.where, certificate=facts, consequence_of="devices")
+    return first._replace(name=name, where=where, certificate=facts, consequence_of="devices")
 
 
 def _digest(text: str) -> bytes:

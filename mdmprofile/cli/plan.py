@@ -69,7 +69,7 @@ def command(
     keys = Keys(password, load_recipient(flags))
     read = _read(name, now=now, keys=keys, variables=parse_variables(variables), validity=identity_validity)
     if read.listed is not None:
-        read = read._replace(watched=tuple(by_day(read.watched)))
+        read = by_day(read)
     given = {key: value for key, value in flags.items() if value is not None}
     thresholds = (read.thresholds or Thresholds())._replace(**given)
     plan = make_schedule(
