@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -61,8 +62,23 @@ class Recipe:
         profile = tables.get("profile")
         if isinstance(profile, Mapping):
             tables["profile"] = {key: value for key, value in profile.items() if key not in _PLANNING}
-        files = {str(path): hashlib.sha256(data).hexdigest() for path, data in self.kept.files.items()}
-        return hashlib.sha256(_canonical([tables, self.variables, files]).encode()).hexdigest()
+        base = self.tables.base
+        files = {_place(path, base): hashlib.sha256(data).hexdigest() for path, data in self.kept.files.items()}
+
+        def spoken(value: object) -> str:
+            return _place(value, base) if isinstance(value, Path) else str(value)
+
+        text = json.dumps([tables, self.variables, files], sort_keys=True, default=spoken)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _place(path: Path, base: Path) -> str:
+    """What a file is called wherever the config is and whoever names it from where."""
+    try:
+        return os.path.relpath(path, base)
+    except ValueError:
+        # On another drive of Windows.
+        return str(path)
 
 
 def recipe_of(

@@ -478,6 +478,24 @@ def test_recipe_knows_another_file_behind_the_same_config(tmp_path: Path) -> Non
     assert digest() != first
 
 
+def test_recipe_is_the_same_wherever_it_is_named_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its own directory or another, and after the directory was moved."""
+    site = fleet_site(tmp_path / "here")
+    monkeypatch.chdir(site.folder)
+
+    def digest(config: str, certificate: str) -> str:
+        overrides = {"trust": {"certificates": [Path(certificate)]}}
+        return ProfileMaker(recipe_of(Path(config), now=NOW, overrides=overrides)).recipe.made_from({"serial": "S1"})
+
+    first = digest("enroll.toml", "root.pem")
+    assert digest(str(site.config), str(site.folder / "root.pem")) == first
+    monkeypatch.chdir(tmp_path)
+    assert digest("here/enroll.toml", "here/root.pem") == first
+    site.folder.rename(tmp_path / "there")
+    assert digest("there/enroll.toml", "there/root.pem") == first
+    assert digest("there/enroll.toml", "there/intermediate.pem") != first
+
+
 def test_flag_can_name_a_file_that_is_kept(tmp_path: Path) -> None:
     """A path from a flag is relative to the working directory, not to the config."""
     site = fleet_site(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
@@ -24,7 +24,7 @@ from mdmprofile.devices.filenames import DEFAULT_NAME, FileNames
 from mdmprofile.devices.processes import Engine, Here, Processes
 from mdmprofile.devices.spool import Spool
 from mdmprofile.devices.table import read_table
-from mdmprofile.devices.trial import Trial, try_out
+from mdmprofile.devices.trial import Trial, try_all, try_out
 from mdmprofile.findings import Finding, by_severity, has_errors
 from mdmprofile.inputs import opened, place_of
 from mdmprofile.inventory import thresholds_of
@@ -134,19 +134,29 @@ def command(
                 Spool(rows, names, source=source, shard=shard, progress=lambda count: reading.tell(count, 0))
             )
         trial = try_out(maker, spool.devices())
-        tally = None
-        if not has_errors(trial.findings) and not (strict and spool.bad):
+        tally, rows_found = None, (spool.bad, spool.findings)
+        if strict and not spool.bad and not has_errors(trial.findings):
+            rows_found = try_all(maker, spool.devices(), source=source, common=trial.findings)
+        if not has_errors(trial.findings) and not (strict and rows_found[0]):
             workers = _engine(maker.recipe, jobs, engine=engine, scheduler=scheduler, count=spool.count)
             with progress(doing="making profiles", unit="devices", rated=True, every=every) as making:
                 order = Order(again=again, keep=keep)
                 name = recipe.tables.source
                 tally = run_batch(
-                    maker, spool, workers, directory, source=source, order=order, config=name, tell=making.tell
+                    maker,
+                    spool,
+                    workers,
+                    directory,
+                    source=source,
+                    order=order,
+                    config=name,
+                    common=trial.findings,
+                    tell=making.tell,
                 )
             if archive is not None:
                 with streamed(archive) as out:
                     write_archive(out, _form_of(archive), members(directory, spool))
-        view = _view(trial, spool, tally, directory, archive, now)
+        view = _view(trial, spool, rows_found, tally, directory, archive, now)
     finish = session.finish_written if tally is not None else session.finish
     return finish(view, to_stderr=archive == STDOUT)
 
@@ -184,15 +194,21 @@ def _engine(
 
 
 def _view(
-    trial: Trial, spool: Spool, tally: Tally | None, directory: Path, archive: Path | None, now: datetime
+    trial: Trial,
+    spool: Spool,
+    rows: tuple[int, Sequence[Finding]],
+    tally: Tally | None,
+    directory: Path,
+    archive: Path | None,
+    now: datetime,
 ) -> View:
-    """The first device's profile stands for all; then what was found about rows and devices."""
-    found: list[Finding] = [*spool.findings, *trial.findings, *(tally.findings if tally else ())]
+    """The first device's profile stands for all; then what was found about rows, how many are bad, and devices."""
+    bad, found = rows[0], [*rows[1], *trial.findings, *(tally.findings if tally else ())]
     view = View(
         now=now,
         findings=by_severity(found),
-        files=_files(spool, tally, directory, archive),
-        extra={"devices": _counts(spool, tally), "ledger": str(directory / LEDGER_NAME) if tally else None},
+        files=_files(bad, tally, directory, archive),
+        extra={"devices": _counts(spool, bad, tally), "ledger": str(directory / LEDGER_NAME) if tally else None},
     )
     if trial.draft is None or trial.draft.profile is None:
         return view
@@ -206,21 +222,26 @@ def _view(
     )
 
 
-def _counts(spool: Spool, tally: Tally | None) -> dict[str, int]:
+def _counts(spool: Spool, bad: int, tally: Tally | None) -> dict[str, int]:
     return {
         "rows": spool.count + spool.bad,
-        "bad": spool.bad,
+        "bad": bad,
         "made": tally.made if tally else 0,
         "kept": tally.kept if tally else 0,
         "failed": tally.failed if tally else 0,
     }
 
 
-def _files(spool: Spool, tally: Tally | None, directory: Path, archive: Path | None) -> list[str]:
-    bad = [f"{spool.bad:,} rows of the table are bad"] if spool.bad else []
+def _files(bad_rows: int, tally: Tally | None, directory: Path, archive: Path | None) -> list[str]:
+    bad = [f"{_count(bad_rows, 'bad row')} in the table"] if bad_rows else []
     if tally is None:
         return [*bad, "Nothing was written."]
-    kept = f"; {tally.kept:,} devices have theirs already" if tally.kept else ""
-    failed = [f"{tally.failed:,} devices failed; correct them, and run it again"] if tally.failed else []
+    kept = f"; {_count(tally.kept, 'device')} with one already" if tally.kept else ""
+    failed = [f"{_count(tally.failed, 'device')} failed: correct that, and run it again"] if tally.failed else []
     packed = [f"wrote {place_of_output(archive)} with every profile"] if archive is not None else []
-    return [*bad, *failed, f"wrote {tally.made:,} profiles and {LEDGER_NAME} into {directory}{kept}", *packed]
+    made = f"wrote {_count(tally.made, 'profile')} and {LEDGER_NAME} into {directory}"
+    return [*bad, *failed, f"{made}{kept}", *packed]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -37,11 +37,13 @@ class Made(NamedTuple):
     size: int
     profile_sha256: str
     certificate_sha256: str
+    certificate_serial: str
     subject: str
     not_before: datetime | None
     not_after: datetime | None
     client_identifier: str
     data: bytes | None
+    findings: tuple[Finding, ...]
 
     def __repr__(self) -> str:
         return f"Made(id={self.id})"
@@ -55,10 +57,9 @@ class Failed(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What came of a unit, in the order of its items; ``findings`` are those of all that were made."""
+    """What came of a unit, in the order of its items."""
 
     results: tuple[Made | Failed, ...]
-    findings: tuple[Finding, ...]
 
 
 def work(recipe: Recipe, items: Sequence[Item], staging: Path | None) -> Outcome:
@@ -68,13 +69,7 @@ def work(recipe: Recipe, items: Sequence[Item], staging: Path | None) -> Outcome
     the next device would meet too: a disk that is full, a signature that cannot be made.
     """
     maker = maker_of(recipe)
-    results: list[Made | Failed] = []
-    findings: dict[Finding, None] = {}
-    for item in items:
-        result, found = _make(maker, item, recipe.now, staging)
-        results.append(result)
-        findings |= dict.fromkeys(found)
-    return Outcome(tuple(results), tuple(findings))
+    return Outcome(tuple(_make(maker, item, recipe.now, staging) for item in items))
 
 
 @lru_cache(maxsize=1)
@@ -88,9 +83,7 @@ def staged(staging: Path, number: int) -> str:
     return f"{staging}/{number}.new"
 
 
-def _make(
-    maker: ProfileMaker, item: Item, now: datetime, staging: Path | None
-) -> tuple[Made | Failed, tuple[Finding, ...]]:
+def _make(maker: ProfileMaker, item: Item, now: datetime, staging: Path | None) -> Made | Failed:
     try:
         made = maker.make(item.values, now=now, serial_number=item.serial_number)
     except MdmprofileError as error:
@@ -98,26 +91,32 @@ def _make(
         fatal = next((each for each in errors if isinstance(each, _FATAL)), None)
         if fatal is not None:
             raise fatal from None
-        return Failed(item.id, tuple(as_finding(each) for each in errors)), ()
+        return Failed(item.id, tuple(as_finding(each) for each in errors))
     if not made.data:
-        return Failed(item.id, tuple(each for each in made.findings if each.severity is Severity.ERROR)), ()
+        return Failed(item.id, tuple(each for each in made.findings if each.severity is Severity.ERROR))
     certificate = made.certificate
     if staging is not None:
         write_staged(staged(staging, item.id), made.data)
-    result = Made(
+    return Made(
         id=item.id,
         size=len(made.data),
         profile_sha256=hashlib.sha256(made.data).hexdigest(),
         certificate_sha256=certificate.sha256 if certificate else "",
+        certificate_serial=f"{certificate.parsed.serial_number:x}" if certificate else "",
         subject=made.subject,
         not_before=certificate.not_before if certificate else None,
         not_after=made.not_after,
         client_identifier=made.client_identifier,
         data=made.data if staging is None else None,
+        findings=made.findings,
     )
-    return result, made.findings
 
 
 def as_finding(error: MdmprofileError) -> Finding:
     """Why a device's profile cannot be made."""
     return finding("devices.failed", error.message, where=error.where, hint=error.hint)
+
+
+def at_line(found: Finding, source: str, line: int) -> Finding:
+    """A finding about the device in this line of the table."""
+    return found._replace(where=f"{source}:{line}: {found.where}".removesuffix(": "))
