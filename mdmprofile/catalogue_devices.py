@@ -77,4 +77,10 @@ DEVICE_RULES: dict[str, Rule] = {
     "devices.refused": Rule(
         "error", "A finding about a device's profile is an error, so it was not written.", "correct it", "mdmprofile"
     ),
+    "cluster.unencrypted": Rule(
+        "warning",
+        "The Dask cluster is reached without TLS, so private keys and secrets can be read, and changed, on the way.",
+        "start its scheduler and workers with TLS, and name it tls://HOST:PORT",
+        "https://distributed.dask.org/en/stable/tls.html",
+    ),
 }

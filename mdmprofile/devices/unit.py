@@ -83,6 +83,11 @@ def maker_of(recipe: Recipe) -> ProfileMaker:
     return ProfileMaker(recipe)
 
 
+def forget() -> None:
+    """Give up the maker with its keys, in a process that lives on for others."""
+    maker_of.cache_clear()
+
+
 def staged(staging: Path, number: int) -> Path:
     """Where a profile is until it is recorded."""
     return staging / f"{number}.new"
