@@ -127,7 +127,7 @@ def _recover(ledger: Ledger, staging: Path, directory: Path) -> None:
     for some in _batches(files, _AT_ONCE):
         for number, row in ledger.by_id(some).items():
             if row.state == MADE and _sha256(files[number]) == row.entry.profile_sha256:
-                move(files[number], directory / row.entry.name)
+                move(str(files[number]), f"{directory}/{row.entry.name}")
     for each in staging.iterdir():
         remove(each)
 
@@ -153,6 +153,7 @@ class _Run:
         self._order = order
         self._config = config
         self._doubtful = doubtful
+        self._fresh = ledger.count() == 0
         self._now: datetime = maker.recipe.now
         self._findings: dict[Finding, None] = {}
         self._failed = 0
@@ -160,6 +161,8 @@ class _Run:
 
     def survey(self, spool: Spool) -> int:
         """How many devices' profiles are to be made; raises ``LedgerError`` where that is not clear."""
+        if self._fresh:
+            return spool.count
         todo, others, first = 0, 0, None
         for some in _batches(spool.devices(), _AT_ONCE):
             for job in self._jobs(some):
@@ -207,7 +210,7 @@ class _Run:
 
     def _jobs(self, devices: Sequence[tuple[Device, str]]) -> Iterator[_Job]:
         """The devices whose profile is to be made."""
-        known = self._ledger.lookup([(each.udid, each.serial) for each, _ in devices])
+        known = {} if self._fresh else self._ledger.lookup([(each.udid, each.serial) for each, _ in devices])
         for device, name in devices:
             made_from = self._maker.recipe.made_from(device.values)
             row, entry = known.get((device.udid, device.serial), (0, None))
@@ -270,7 +273,7 @@ class _Run:
         self._ledger.abandon(failed, "failed")
         self._ledger.finish([(item.id, self._entry(result, item, job)) for result, item, job in made])
         for _, item, job in made:
-            move(staged(self._staging, item.id), self._directory / job.name)
+            move(staged(self._staging, item.id), f"{self._directory}/{job.name}")
             if job.old is not None and job.old[1] not in ("", job.name):
                 remove(self._directory / job.old[1])
         return len(made)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from mdmprofile.builder import Draft
 from mdmprofile.certificates import Certificate
 from mdmprofile.config import EnrollmentConfig, config_of
 from mdmprofile.config_file import ConfigTables
-from mdmprofile.config_identity import AcmeSettings, IssuedSettings, Pkcs12Settings, ScepSettings
+from mdmprofile.config_identity import IssuedSettings, Pkcs12Settings, ScepSettings
 from mdmprofile.errors import MdmprofileError
 from mdmprofile.materials import Pkcs12File
 from mdmprofile.naming import Names
 from mdmprofile.payloads import types
 from mdmprofile.payloads.names import Subject
+from mdmprofile.recipe import texts_of
 from mdmprofile.secret import SecretSource
 from mdmprofile.stencil import Marks, Stencil, data_mark, indent_of, xml_data, xml_text
 from mdmprofile.templating import Render
@@ -24,6 +25,20 @@ from mdmprofile.templating import Render
 # Drafts a profile from a config, with the PKCS#12 that was issued for it.
 Drafter = Callable[[EnrollmentConfig, Pkcs12File | None], Draft]
 PKCS12_NAME = "identity.p12"
+# Where a device's value stands in its profile as it is, and is judged by its length and characters alone.
+_FREE: Mapping[str, frozenset[str]] = {
+    "profile": frozenset(("display_name", "description", "organization", "consent_text", "removal_password")),
+    "identity": frozenset(
+        (
+            "url", "directory_url", "name", "subject", "subject_alt_name", "challenge", "client_identifier", "password",
+        )
+    ),
+}  # fmt: skip
+# The same, except in a replacement, which is compared with the profile it replaces.
+_IN_SERVER = {"server": frozenset(("url", "checkin_url", "managed_apple_id", "assigned_managed_apple_id"))}
+_URLS = frozenset(("url", "checkin_url", "directory_url"))
+# A URL up to its path, without a template: what is judged by more than its characters.
+_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#{]+[/?#]")
 
 
 class _Issued(NamedTuple):
@@ -74,6 +89,19 @@ def cut(tables: ConfigTables, static: Render, drafter: Drafter, stand_in: Certif
     return None
 
 
+def _decides_more(config: EnrollmentConfig, tables: ConfigTables, marks: Marks) -> bool:
+    """Whether a device's value is judged by more than its length and characters, or read from another file."""
+    free = {**_FREE, **({} if config.profile.replaces is not None else _IN_SERVER)}
+    templates = set(marks.templates.values())
+    for table, values in tables.values.items():
+        for key, value in values.items() if isinstance(values, Mapping) else ():
+            allowed = free.get(table, frozenset())
+            for text in templates.intersection(texts_of(value)):
+                if key not in allowed or (key in _URLS and _HOST.match(text) is None):
+                    return True
+    return False
+
+
 def with_challenge(config: EnrollmentConfig, challenge: str | None) -> EnrollmentConfig:
     """The config with a SCEP challenge that was fetched already."""
     identity = config.identity
@@ -94,7 +122,8 @@ def _cut(tables: ConfigTables, marks: Marks, drafter: Drafter, stand_in: Certifi
     config = config_of(tables, marks.render)
     challenge, password, uuid = marks.fresh(), marks.fresh(), marks.fresh()
     data, encoded = data_mark()
-    if config.encryption is not None or _decides_more(config, marks):
+    one_file = isinstance(config.identity, Pkcs12Settings)
+    if one_file or config.encryption is not None or _decides_more(config, tables, marks):
         return None
     if fetches_challenge(config):
         config = with_challenge(config, challenge)
@@ -109,17 +138,6 @@ def _cut(tables: ConfigTables, marks: Marks, drafter: Drafter, stand_in: Certifi
     text = made.profile.to_bytes().decode()
     issued = _Issued(encoded, indent_of(encoded, text), password, uuid) if file is not None else None
     known = [*marks.templates, challenge, password, uuid, encoded]
-    pairs = None if isinstance(identity, Pkcs12Settings) else identity.subject
+    pairs = getattr(identity, "subject", None)
     subject = None if pairs is None else tuple((name, Stencil(value, known)) for name, value in pairs)
     return Cut(dict(marks.templates), Stencil(text, known), subject, made.names, challenge, issued)
-
-
-def _decides_more(config: EnrollmentConfig, marks: Marks) -> bool:
-    """Whether a template is in a server's name or port, which is judged by more than its characters."""
-    identity = config.identity
-    urls = [config.server.url, config.server.checkin_url or ""]
-    if isinstance(identity, ScepSettings):
-        urls.append(identity.url)
-    if isinstance(identity, AcmeSettings):
-        urls.append(identity.directory_url)
-    return any(mark in urlsplit(url).netloc for url in urls for mark in marks.templates)

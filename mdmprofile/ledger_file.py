@@ -17,25 +17,24 @@ LOCK_NAME = ".mdmprofile-lock"
 # Seconds that are waited for another process to let go of the file.
 _PATIENCE = 20.0
 _LONGEST_CELL = 64 * 1024
+_LONGEST_TEXT = 200
 # Pages: rows of random devices touch most pages of the indexes, and each is moved into the file only now and then.
 _LONGEST_LOG = 8_000
 _CACHE = -20_000  # KiB
-# SQLite tells of its work after so many steps of its machine, each some nanoseconds.
-_STRIDE = 10_000
-_FEWEST_STEPS = 10_000_000
+# Steps of SQLite's machine. Ours are dozens for the tables, and for all rows together fewer than the file has bytes; a
+# damaged file can have it go in circles.
+_TABLES_STRIDE, _TABLES_STEPS = 50, 1_000
+_STRIDE, _FEWEST_STEPS = 10_000, 10_000_000
 
-DAMAGED = "restore it from a backup, or move it away; what was issued is then known no more"
+_DAMAGED = "restore it from a backup, or move it away; what was issued is then known no more"
 _PERMISSIONS = "check its permissions and those of its directory"
 _HINTS = {
     sqlite3.SQLITE_BUSY: "wait until the other run has ended",
     sqlite3.SQLITE_LOCKED: "wait until the other run has ended",
     sqlite3.SQLITE_FULL: "free some space on the disk, and run it again",
     sqlite3.SQLITE_IOERR: "check the disk and the space left on it, and run it again",
-    sqlite3.SQLITE_CORRUPT: DAMAGED,
-    sqlite3.SQLITE_NOTADB: DAMAGED,
-    sqlite3.SQLITE_TOOBIG: DAMAGED,
-    sqlite3.SQLITE_INTERRUPT: DAMAGED,
 }
+_DAMAGE = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_INTERRUPT))
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
@@ -44,7 +43,8 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     Raises ``LedgerError``.
     """
     _make_private(path, path)
-    if size := _size(path):
+    size = _size(path)
+    if size or not path.is_file():
         _refuse_others(path, size)
     with explained(path), contextlib.ExitStack() as undo:
         connection = undo.enter_context(contextlib.closing(_connect(path, "mode=rw")))
@@ -72,16 +72,18 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     _refuse_others(path, size)
     log = Path(f"{os.path.realpath(path)}-wal")
     # Where a file that is written with a log has none, nobody is at work; opened as usual, one would be made.
-    alone = read_start(path, HEADER)[18:20] == b"\2\2" and not _size(log)
+    alone = read_start(path, HEADER)[19:20] == b"\2" and not _size(log)
     with explained(path), contextlib.ExitStack() as undo:
         connection = undo.enter_context(contextlib.closing(_connect(path, "immutable=1" if alone else "mode=ro")))
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_CELL)
         connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, _LONGEST_CELL)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-        _bound(connection, size + _size(log))
+        # The tables are read as soon as anything is asked, and a file can hold millions.
+        _bound(connection, _TABLES_STRIDE, _TABLES_STEPS)
         for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
             connection.execute(f"PRAGMA {pragma}")
         _verify(connection, path)
+        _bound(connection, _STRIDE, size + _size(log) + _FEWEST_STEPS)
         undo.pop_all()
         return connection
 
@@ -133,16 +135,21 @@ def explained(path: Path) -> Iterator[None]:
     """Have every error of SQLite be a ``LedgerError`` that says what to do."""
     try:
         yield
+    except UnicodeDecodeError:
+        raise damaged(path) from None
     except (sqlite3.Error, UnicodeEncodeError) as error:
         # The low byte is the kind; an error of the module itself has none, nor has text that UTF-8 cannot hold.
-        kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        kind, message = getattr(error, "sqlite_errorcode", 0) & 0xFF, str(error)
+        # The module shows the text that it cannot decode, which may be a secret.
+        if kind in _DAMAGE or message.startswith("Could not decode"):
+            raise damaged(path) from None
         hint = _HINTS.get(kind, _PERMISSIONS)
-        raise LedgerError(f"cannot be used: {error}", where=str(path), hint=hint) from None
+        raise LedgerError(f"cannot be used: {message[:_LONGEST_TEXT]}", where=str(path), hint=hint) from None
 
 
 def damaged(path: Path) -> LedgerError:
     """The error for what nobody wrote like that."""
-    return LedgerError("cannot be used: is damaged", where=str(path), hint=DAMAGED)
+    return LedgerError("cannot be used: is damaged", where=str(path), hint=_DAMAGED)
 
 
 def _make_private(path: Path, where: Path) -> None:
@@ -162,7 +169,10 @@ def _size(path: Path) -> int:
 
 def _refuse_others(path: Path, size: int) -> None:
     """Raise ``LedgerError`` for what its first bytes say is no ledger."""
-    if not size or not says_ledger(read_start(path, HEADER)):
+    start = read_start(path, HEADER)
+    if size and not start and path.is_file():
+        raise LedgerError("cannot be read", where=str(path), hint=_PERMISSIONS)
+    if not says_ledger(start):
         hint = f"name a {LEDGER_NAME} that mdmprofile batch wrote"
         raise LedgerError("cannot be used: is no ledger", where=str(path), hint=hint)
 
@@ -192,16 +202,16 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
         raise LedgerError(message, where=str(path), hint="update mdmprofile")
     tables = connection.execute("SELECT sql FROM sqlite_master ORDER BY rowid LIMIT ?", (len(SCHEMA) + 1,))
     if version != SCHEMA_VERSION or [each for (each,) in tables] != list(SCHEMA):
-        raise LedgerError("cannot be used: its tables are not those of a ledger", where=str(path), hint=DAMAGED)
+        raise LedgerError("cannot be used: its tables are not those of a ledger", where=str(path), hint=_DAMAGED)
 
 
-def _bound(connection: sqlite3.Connection, size: int) -> None:
-    """Stop what takes more steps than reading the whole file once does, as damage can have it go in circles."""
-    left = (size + _FEWEST_STEPS) // _STRIDE
+def _bound(connection: sqlite3.Connection, stride: int, steps: int) -> None:
+    """Stop what takes more steps of SQLite's machine than this from now on, counted in strides."""
+    left = steps // stride
 
     def tick() -> bool:
         nonlocal left
         left -= 1
         return left < 0
 
-    connection.set_progress_handler(tick, _STRIDE)
+    connection.set_progress_handler(tick, stride)

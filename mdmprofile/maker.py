@@ -8,45 +8,47 @@ filled in, and nothing else is done. Where a value decides more than its own fie
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from mdmprofile.builder import Draft, draft, encrypted
+from mdmprofile.certificate_names import general_names, subject_name
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.cms.keys import complete_chain, judge_signing
-from mdmprofile.cms.sign import signing_with
+from mdmprofile.cms.seal import Seal
 from mdmprofile.config import EnrollmentConfig, config_of
-from mdmprofile.config_identity import AcmeSettings, IssuedSettings, ScepSettings
+from mdmprofile.config_identity import AcmeSettings, IdentitySettings, IssuedSettings, Pkcs12Settings, ScepSettings
+from mdmprofile.config_issuing import issuing_settings
 from mdmprofile.cutting import PKCS12_NAME, Cut, cut, fetches_challenge, with_challenge
-from mdmprofile.errors import ConfigError, TemplateError, collect
+from mdmprofile.errors import TemplateError, collect
 from mdmprofile.findings import Finding, by_severity, finding, has_errors
+from mdmprofile.for_many import has_individual_names, refuse_individual, refuse_lost_passwords
 from mdmprofile.identities import IssuedIdentity, Issuer, fresh_client_identifier, judge_issuer
 from mdmprofile.materials import Materials, Pkcs12File, load_issuer, load_materials
 from mdmprofile.moments import shift
-from mdmprofile.payloads.names import Subject
+from mdmprofile.payloads.names import Subject, SubjectAltName, rfc4514
 from mdmprofile.plan import Watched
-from mdmprofile.recipe import Recipe, keeping
+from mdmprofile.recipe import Recipe, keeping, recipe_of
 from mdmprofile.secret import Prompt
+from mdmprofile.shapes import Shapes
 from mdmprofile.sources import Sources
 from mdmprofile.templating import Compiled, Variables, compiled, has_template, renderer
 
 Values = Mapping[str, str]
-# The shapes beyond these are drafted in full, so that strange values cannot fill the memory.
-_MOST_SHAPES = 5000
-_PLAIN = re.compile("[A-Za-z0-9]+")
+# Takes the place of a secret where nothing is made.
+_STAND_IN = "stand-in"
 
 
 @dataclass(frozen=True)
 class DeviceProfile:
     """What was made for one device; ``data``, the profile as it is sent, is empty when a finding is an error.
 
-    ``certificate`` is the device's where it was issued here. ``subject`` and the dates (aware UTC) are its, or what the
-    device will ask for and the end that the issuer's stated validity gives. ``client_identifier`` is what an ACME
-    server must know.
+    ``certificate`` is the device's where its PKCS#12 is in the profile. ``subject`` and the dates (aware UTC) are its,
+    or what the device will ask for and the end that the issuer's stated validity gives. ``client_identifier`` is what
+    an ACME server must know.
     """
 
     data: bytes = field(repr=False)
@@ -66,20 +68,28 @@ class _Own(NamedTuple):
     challenge: str | None
     file: Pkcs12File | None
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Everything in the profile that another device has another of."""
+        password = self.file.password if self.file is not None else None
+        return (*(self.texts or {}).values(), self.challenge or "", password or "")
 
-class _Seen(NamedTuple):
-    """What the first device of a shape had: its texts, and the findings; ``proven`` when another one had the same."""
 
-    texts: Values
+class _Content(NamedTuple):
+    """A profile before it is signed, empty when a finding is an error; the certificate in its PKCS#12."""
+
+    data: bytes
     findings: tuple[Finding, ...]
-    proven: bool
+    certificate: Certificate | None
 
 
 class ProfileMaker:
-    """Makes profiles for devices; several threads may use it at once.
+    """Makes profiles for devices; several threads may use it at once, for as long as the program runs.
 
-    ``findings`` are about the signer and the issuing CA; when one is an error, nothing can be made. ``prompt`` asks a
-    person for a secret. Raises an ``MdmprofileError`` for a config that cannot be used.
+    ``from_config`` makes one of a config file; the constructor takes what another one was made of. What all devices
+    share is read once, so whoever changes a config or a file needs a new maker. ``findings`` are about the signer and
+    the issuing CA; when one is an error, nothing can be made. ``prompt`` asks a person for a secret. Raises an
+    ``MdmprofileError`` for a config that cannot be used.
     """
 
     def __init__(self, recipe: Recipe, *, prompt: Prompt | None = None) -> None:
@@ -87,24 +97,41 @@ class ProfileMaker:
         self._prompt = prompt
         self._read = False
         self._templates: dict[str, Compiled] = {}
-        self._shapes: dict[object, _Seen | None] = {}
+        self._shapes = Shapes()
         self._static = config_of(recipe.tables, renderer(recipe.variables), lenient=True)
-        _refuse_several_signers(self._static)
+        refuse_individual(self._static)
+        refuse_lost_passwords(self._static, recipe.tables)
         sources = self._sources()
         self._shared = load_materials(self._static, sources=sources, enrollment=False)
         if self._shared.errors:
             raise collect(self._shared.errors)
         identity = self._static.identity
+        if isinstance(identity, IssuedSettings) and identity.password and identity.password.kind != "command":
+            # A person who is asked for it is here, and not where profiles are made.
+            sources.secret(identity.password)
+        self._individual = isinstance(identity, IssuedSettings) and has_individual_names(identity, recipe.tables)
         self._ca = load_issuer(identity, sources=sources) if isinstance(identity, IssuedSettings) else None
+        self._stand_in = (
+            None if self._ca is None else Pkcs12File(b"pkcs12", self._ca.certificate, (), _STAND_IN, PKCS12_NAME)
+        )
         self._keep(sources)
         self.findings = by_severity((*self._judge_signer(), *self._judge_issuer()))
-        usable = not has_errors(self.findings)
+        usable = self._usable = not has_errors(self.findings)
         self._signer = self._completed_signer()
-        self._sign = signing_with(self._signer) if usable and isinstance(self._signer, Identity) else self._sign_outside
+        self._sign = Seal(self._signer).sign if usable and isinstance(self._signer, Identity) else self._sign_outside
         self._issuer = self._issuer_at(recipe.now) if usable else None
         stand_in = self._ca.certificate if self._ca else None
         static = renderer(recipe.variables)
         self._cut: Cut | None = cut(recipe.tables, static, self._drafted, stand_in) if usable else None
+
+    @classmethod
+    def from_config(cls, file: Path, *, now: datetime, variables: Variables | None = None) -> Self:
+        """The maker of a config file, prepared and judged at ``now`` (aware UTC).
+
+        ``variables`` fill the config's templates beside each device's own. Raises an ``MdmprofileError`` for a config
+        that cannot be used.
+        """
+        return cls(recipe_of(file, now=now, variables=variables))
 
     @property
     def recipe(self) -> Recipe:
@@ -128,11 +155,8 @@ class ProfileMaker:
         variables = self._variables(device)
         config = self._config(variables)
         if fetches_challenge(config):
-            config = with_challenge(config, "challenge")
-        stand_in = None
-        if self._ca is not None:
-            stand_in = Pkcs12File(b"pkcs12", self._ca.certificate, (), "password", PKCS12_NAME)
-        return self._drafted(config, stand_in)
+            config = with_challenge(config, _STAND_IN)
+        return self._drafted(config, self._stand_in)
 
     def judge(self, made: Draft) -> tuple[Finding, ...]:
         """Everything that is found about a draft and its signer."""
@@ -159,24 +183,39 @@ class ProfileMaker:
         one is issued here. Raises an ``MdmprofileError`` for values that the config cannot be filled with, for a
         challenge that cannot be fetched, or when the signature cannot be made.
         """
-        if has_errors(self.findings):
+        if not self._usable:
             return DeviceProfile(b"", self.findings)
         variables = self._variables(device)
         texts = self._texts(variables) if now == self._recipe.now else None
         config = self._config(variables) if texts is None or fetches_challenge(self._static) else None
         challenge = self._challenge(config)
         subject = self._subject(texts, config)
-        issued = self._issue(subject, config, now, serial_number)
+        identity = config.identity if config is not None else self._identity(variables)
+        issued = self._issue(subject, identity, now, serial_number)
         file = Pkcs12File(issued.data, issued.certificate, (), issued.password, PKCS12_NAME) if issued else None
-        content, findings = self._content(_Own(variables, texts, config, challenge, file), now)
+        content, findings, certificate = self._content(_Own(variables, texts, config, challenge, file), now)
         return DeviceProfile(
-            data=b"" if has_errors(findings) else self._sign(content),
+            data=self._sign(content) if content else b"",
             findings=findings,
-            certificate=issued.certificate if issued else None,
-            subject=issued.certificate.subject if issued else ",".join(f"{name}={value}" for name, value in subject),
-            not_after=issued.certificate.not_after if issued else self._expected_end(now),
-            client_identifier=variables["fresh"]["client_identifier"],
+            certificate=certificate,
+            subject=certificate.subject if certificate else rfc4514(subject),
+            not_after=certificate.not_after if certificate else self._expected_end(now),
+            client_identifier=self._client_identifier(variables),
         )
+
+    def check(self, device: Values) -> tuple[Finding, ...]:
+        """What ``make`` would find about a device, and raise; nothing is fetched, issued or signed for it."""
+        if not self._usable:
+            return self.findings
+        variables = self._variables(device)
+        texts = self._texts(variables)
+        config = self._config(variables) if texts is None or fetches_challenge(self._static) else None
+        identity = config.identity if config is not None else self._identity(variables)
+        if self._issuer is not None and isinstance(identity, IssuedSettings):
+            subject_name(self._subject(texts, config))
+            general_names(identity.subject_alt_name or SubjectAltName())
+        challenge = _STAND_IN if fetches_challenge(self._static) else None
+        return self._content(_Own(variables, texts, config, challenge, self._stand_in), self._recipe.now).findings
 
     # ---------------------------------------------------------------- what all devices share
 
@@ -227,6 +266,12 @@ class ProfileMaker:
         fresh = fresh_client_identifier() if isinstance(self._static.identity, AcmeSettings) else ""
         return {**self._recipe.variables, "device": device, "fresh": {"client_identifier": fresh}}
 
+    def _client_identifier(self, variables: Variables) -> str:
+        """What an ACME server must know the device by; empty for other identities."""
+        if not isinstance(self._static.identity, AcmeSettings):
+            return ""
+        return self._fill(str(self._recipe.tables.values["identity"]["client_identifier"]), variables)
+
     def _config(self, variables: Variables) -> EnrollmentConfig:
         return config_of(self._recipe.tables, lambda text: self._fill(text, variables))
 
@@ -262,10 +307,15 @@ class ProfileMaker:
         identity = config.identity if config is not None else self._static.identity
         return (getattr(identity, "subject", None)) or ()
 
+    def _identity(self, variables: Variables) -> IdentitySettings:
+        """The identity's settings, read again only where they hold what is one device's."""
+        if not self._individual:
+            return self._static.identity
+        return issuing_settings(self._recipe.tables, lambda text: self._fill(text, variables))
+
     def _issue(
-        self, subject: Subject, config: EnrollmentConfig | None, now: datetime, serial_number: int | None
+        self, subject: Subject, identity: IdentitySettings, now: datetime, serial_number: int | None
     ) -> IssuedIdentity | None:
-        identity = (config or self._static).identity
         issuer = self._issuer if now == self._recipe.now else self._issuer_at(now)
         if issuer is None or not isinstance(identity, IssuedSettings):
             return None
@@ -276,33 +326,35 @@ class ProfileMaker:
         validity: timedelta | None = getattr(self._static.identity, "validity", None)
         return None if validity is None else shift(now, validity)
 
-    def _content(self, own: _Own, now: datetime) -> tuple[bytes, tuple[Finding, ...]]:
-        """The property list that is to be signed, and what was found about it."""
+    def _content(self, own: _Own, now: datetime) -> _Content:
+        """The property list that is to be signed, what was found about it, and the certificate in its PKCS#12."""
         if own.texts is None or self._cut is None:
             return self._in_full(own, now)
-        shape = tuple(map(_shape_of, own.texts.values()))
-        seen = self._shapes.get(shape, _UNSEEN)
-        if seen is not None and seen.proven:
-            return self._cut.fill(own.texts, own.challenge, own.file), seen.findings
-        content, findings = self._in_full(own, now)
-        if seen is not None and len(self._shapes) < _MOST_SHAPES:
-            same = not has_errors(findings) and content == self._cut.fill(own.texts, own.challenge, own.file)
-            if not same or (seen is not _UNSEEN and findings != seen.findings):
-                self._shapes[shape] = None
-            elif own.texts != seen.texts:
-                proven = not own.texts or seen is not _UNSEEN
-                self._shapes[shape] = _Seen(own.texts, findings, proven)
-        return content, findings
+        values = own.values
+        findings = self._shapes.findings(values)
+        if findings is not None:
+            certificate = own.file.certificate if own.file is not None else None
+            return _Content(self._cut.fill(own.texts, own.challenge, own.file), findings, certificate)
+        made = self._in_full(own, now)
+        alike = bool(made.data) and made.data == self._cut.fill(own.texts, own.challenge, own.file)
+        self._shapes.learn(values, made.findings, alike=alike)
+        return made
 
-    def _in_full(self, own: _Own, now: datetime) -> tuple[bytes, tuple[Finding, ...]]:
+    def _in_full(self, own: _Own, now: datetime) -> _Content:
         config = with_challenge(own.config or self._config(own.variables), own.challenge)
         made = self._drafted(config, own.file, now)
         findings = self.judge(made)
         sent = None if has_errors(findings) else encrypted(made.profile, made.materials)
-        return sent.to_bytes() if sent is not None else b"", findings
+        file = made.materials.pkcs12
+        return _Content(sent.to_bytes() if sent is not None else b"", findings, file.certificate if file else None)
 
     def _drafted(self, config: EnrollmentConfig, file: Pkcs12File | None, now: datetime | None = None) -> Draft:
         sources = self._sources()
+        identity = config.identity
+        if isinstance(identity, Pkcs12Settings):
+            # Whether it is one device's alone is known here.
+            own = "identity.file" in self._static.unfilled
+            config = config._replace(identity=identity._replace(single_device=own))
         loaded = load_materials(config._replace(signing=None), sources=sources)
         made = draft(config, self._with_signer(loaded, file), now=now or self._recipe.now)
         if not self._read:
@@ -320,19 +372,3 @@ class ProfileMaker:
             signing_chain=shared.signing_chain,
             pkcs12=file or loaded.pkcs12,
         )
-
-
-_UNSEEN = _Seen({}, (), False)
-
-
-def _shape_of(text: str) -> tuple[int, str, bool, bool]:
-    """What a judgement of a text could depend on: its length, its odd characters, digits alone, and space around it."""
-    odd = "".join(sorted(set(_PLAIN.sub("", text))))
-    return len(text), odd, text.isdigit(), text != text.strip()
-
-
-def _refuse_several_signers(config: EnrollmentConfig) -> None:
-    templated = next((each for each in config.unfilled if each.startswith("signing.")), None)
-    if templated is not None:
-        message = "has a template for each device, and one signer signs every profile"
-        raise ConfigError(message, where=f"{config.source}: {templated}", hint="name the signer without a template")

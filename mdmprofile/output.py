@@ -62,25 +62,33 @@ def write_one(path: Path, data: bytes, *, private: bool = False) -> None:
         write_all([Pending(path, data, private)])
 
 
-def write_staged(path: Path, data: bytes) -> None:
+def write_staged(path: str, data: bytes) -> None:
     """Write a new file, readable by its owner alone, that ``move`` brings to its place. Raises ``OutputError``.
 
     It is not flushed to the disk: whoever writes thousands flushes them at once.
     """
-    with _explained(path):
+    try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o600)
-        with os.fdopen(descriptor, "wb", buffering=0) as stream:
-            stream.write(data)
-
-
-def move(staged: Path, target: Path) -> None:
-    """Move a complete file into its place, whose directory is made where there is none. Raises ``OutputError``."""
-    with _explained(target):
         try:
-            staged.replace(target)
-        except FileNotFoundError:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            staged.replace(target)
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", where=path, hint=ADVICE) from None
+
+
+def move(staged: str, target: str) -> None:
+    """Move a complete file into its place, whose directory is made where there is none. Raises ``OutputError``."""
+    try:
+        os.replace(staged, target)  # noqa: PTH105 - paths are text here, for speed
+    except FileNotFoundError:
+        with _explained(Path(target)):
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            Path(staged).replace(target)
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", where=target, hint=ADVICE) from None
 
 
 def remove(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from mdmprofile.config_file import ConfigTables, read_tables
+from mdmprofile.errors import TemplateError
 from mdmprofile.sources import Kept
-from mdmprofile.templating import Variables, has_template, names_in
+from mdmprofile.templating import Variables, has_template, names_in, renderer
 
 # A config may name it: an ACME client identifier that no device had before.
 FRESH = "{{ fresh.client_identifier }}"
+_ENCODER = json.JSONEncoder(sort_keys=True, default=str)
 # In a template: an absent value is no mistake.
 _OTHER_WAY = re.compile(r"\{%|\bif\b|\bor\b|\bdefault\b|\bd\(")
 # What says when a profile is to be replaced, and is not in it.
@@ -71,42 +74,62 @@ def recipe_of(
 ) -> Recipe:
     """The recipe of a config file with flags laid over it.
 
-    An ACME identity without a client identifier gets a fresh one for each device. Raises ``InputError`` or
-    ``ConfigError`` as ``read_tables`` does.
+    An ACME identity gets a fresh client identifier for each device, unless a template or a flag gives it. Raises
+    ``InputError`` or ``ConfigError`` as ``read_tables`` does.
     """
     tables = read_tables(file, overrides)
     identity = tables.values.get("identity")
-    if isinstance(identity, Mapping) and str(identity.get("type")).casefold() == "acme":
-        with_fresh = {"client_identifier": FRESH} | dict(identity)
+    if isinstance(identity, Mapping) and str(identity.get("type")).casefold() == "acme" and _wants_fresh(tables):
+        with_fresh = dict(identity) | {"client_identifier": FRESH}
         tables = tables._replace(values=dict(tables.values) | {"identity": with_fresh})
     return Recipe(tables, now, variables or {}, Kept(), secrets.token_hex(16))
+
+
+def _wants_fresh(tables: ConfigTables) -> bool:
+    """Whether the config has no client identifier, or one for a single device, which a build needs."""
+    given = tables.values["identity"].get("client_identifier", "")
+    from_flag = "client_identifier" in tables.flags.get("identity", ())
+    return isinstance(given, str) and not has_template(given) and not from_flag
 
 
 def needed_columns(recipe: Recipe) -> frozenset[str]:
     """The columns of a device table that the config cannot do without: those of templates that know no other way."""
     found: set[str] = set()
-    for text in _texts(recipe.tables.values):
-        if has_template(text) and not _OTHER_WAY.search(text):
+    for text in texts_of(recipe.tables.values):
+        if isinstance(text, str) and has_template(text) and not _OTHER_WAY.search(text):
             found |= {name.removeprefix("device.") for name in names_in(text) if name.startswith("device.")}
     return frozenset(found)
 
 
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
+def texts_of(value: object) -> Iterator[str | Path]:
+    """Every text and path in a config's value, however deep."""
+    if isinstance(value, str | Path):
         yield value
     elif isinstance(value, Mapping):
         for each in value.values():
-            yield from _texts(each)
+            yield from texts_of(each)
     elif isinstance(value, list | tuple):
         for each in value:
-            yield from _texts(each)
+            yield from texts_of(each)
 
 
 def keeping(recipe: Recipe, files: Mapping[Path, bytes], known: Mapping[str, str]) -> Recipe:
-    """The recipe with what was read for it, except secrets that each device has its own of."""
+    """The recipe with what was read for it, except files and secrets that each device has its own of."""
     static = {key: value for key, value in known.items() if not _is_individual(recipe.tables, key)}
-    kept = Kept(dict(recipe.kept.files) | dict(files), dict(recipe.kept.secrets) | static)
+    shared = _shared_paths(recipe)
+    common = {path: data for path, data in files.items() if path in shared}
+    kept = Kept(dict(recipe.kept.files) | common, dict(recipe.kept.secrets) | static)
     return Recipe(recipe.tables, recipe.now, recipe.variables, kept, secrets.token_hex(16))
+
+
+def _shared_paths(recipe: Recipe) -> set[Path]:
+    """What can be a path in the config and is the same for every device."""
+    fill = renderer(recipe.variables)
+    found = set()
+    for each in texts_of(recipe.tables.values):
+        with contextlib.suppress(TemplateError):
+            found.add(each if isinstance(each, Path) else recipe.tables.base / fill(each))
+    return found
 
 
 def _is_individual(tables: ConfigTables, key: str) -> bool:
@@ -119,4 +142,4 @@ def _is_individual(tables: ConfigTables, key: str) -> bool:
 
 
 def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
+    return _ENCODER.encode(value)

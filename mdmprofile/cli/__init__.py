@@ -29,6 +29,7 @@ COMMANDS = {
     "decrypt": ("decrypt", "Decrypt a profile's payloads with the recipient's key."),
     "doctor": ("doctor", "Rehearse live what a device does with a profile, with this profile's trust alone."),
     "encrypt": ("encrypt", "Encrypt a profile's payloads for the devices that hold the recipients' keys."),
+    "identity": ("identity", "Issue device identities from your own CA."),
     "init": ("init", "Write a commented enroll.toml to start from."),
     "lint": ("lint", "Judge any profile by Apple's rules: payloads, keys, certificates and signature."),
     "plan": ("plan", "Plan the replacement: what ends when, the latest safe date, and the steps up to it."),

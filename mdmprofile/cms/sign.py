@@ -5,14 +5,12 @@ https://developer.apple.com/documentation/devicemanagement/configuring-multiple-
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from cryptography.x509.oid import PublicKeyAlgorithmOID
 
-from mdmprofile.certificates import Identity, SigningKey
+from mdmprofile.certificates import Identity
 from mdmprofile.cms.remote import PublicKey, remote_key, sign_with, verifies
 from mdmprofile.errors import SigningError
 
@@ -22,24 +20,6 @@ def sign(content: bytes, signer: Identity) -> bytes:
 
     Raises ``SigningError`` when the key does not belong to the certificate or the signature cannot be made.
     """
-    _refuse(signer)
-    public = signer.key.public_key()
-    key = remote_key(public, lambda message: _checked(signer, public, message))
-    return _signed(content, signer, key)
-
-
-def signing_with(signer: Identity) -> Callable[[bytes], bytes]:
-    """``sign`` for many contents: the signer is examined once, by a signature that is verified.
-
-    A key that is read from a file signs the same way each time, and tokens and commands have each signature verified
-    where they are called. Raises ``SigningError``.
-    """
-    _refuse(signer)
-    _checked(signer, signer.key.public_key(), b"mdmprofile")
-    return lambda content: _signed(content, signer, signer.key)
-
-
-def _refuse(signer: Identity) -> None:
     if not signer.key_matches:
         raise SigningError("the signer's key does not belong to its certificate", where=signer.certificate.source)
     if signer.certificate.parsed.public_key_algorithm_oid == PublicKeyAlgorithmOID.RSASSA_PSS:
@@ -48,9 +28,8 @@ def _refuse(signer: Identity) -> None:
             where=signer.certificate.source,
             hint="use an RSA or EC certificate",
         )
-
-
-def _signed(content: bytes, signer: Identity, key: SigningKey) -> bytes:
+    public = signer.key.public_key()
+    key = remote_key(public, lambda message: _checked(signer, public, message))
     builder = (
         pkcs7.PKCS7SignatureBuilder().set_data(content).add_signer(signer.certificate.parsed, key, hashes.SHA256())
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mdmprofile.errors import LedgerError, MdmprofileError, OutputError, SigningError, WorkerError, flatten
-from mdmprofile.findings import Finding, finding, has_errors
+from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.maker import ProfileMaker
 from mdmprofile.output import write_staged
 from mdmprofile.recipe import Recipe
@@ -88,9 +88,9 @@ def forget() -> None:
     maker_of.cache_clear()
 
 
-def staged(staging: Path, number: int) -> Path:
-    """Where a profile is until it is recorded."""
-    return staging / f"{number}.new"
+def staged(staging: Path, number: int) -> str:
+    """Where a profile is until it is recorded. As text: making a ``Path`` takes longer than anything else here."""
+    return f"{staging}/{number}.new"
 
 
 def _make(
@@ -104,8 +104,8 @@ def _make(
         if fatal is not None:
             raise fatal from None
         return Failed(item.id, tuple(as_finding(each) for each in errors)), ()
-    if has_errors(made.findings):
-        return Failed(item.id, tuple(each for each in made.findings if each.severity == "error")), ()
+    if not made.data:
+        return Failed(item.id, tuple(each for each in made.findings if each.severity is Severity.ERROR)), ()
     certificate = made.certificate
     if staging is not None:
         write_staged(staged(staging, item.id), made.data)

@@ -12,6 +12,7 @@ Subject = tuple[tuple[str, str], ...]
 
 _OID = r"[0-2](\.\d+)+"
 _MAX_SUBJECT = 4096
+_SPECIAL = re.compile(r'[,+"\\<>;\0]|^[ #]| $')
 SHORT_NAMES = ("C", "ST", "L", "O", "OU", "CN")
 
 
@@ -43,6 +44,15 @@ def check_type(name: str) -> str:
         known = ", ".join(SHORT_NAMES)
         raise ValueError(f"{name!r} is not a name type that devices know: use {known} or a dotted OID")
     return name
+
+
+def rfc4514(subject: Subject) -> str:
+    """The subject as text that nobody can take for another (RFC 4514): the last name first, its marks escaped."""
+    return ",".join(f"{name}={_SPECIAL.sub(_escaped, value)}" for name, value in reversed(subject))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "\\00" if found[0] == "\0" else f"\\{found[0]}"
 
 
 def subject_plist(subject: Subject) -> list[list[list[str]]]:

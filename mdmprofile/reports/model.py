@@ -52,15 +52,22 @@ class FileReport(NamedTuple):
 
     def dated(self) -> Iterator[tuple[Finding, Sequence[Watched]]]:
         """Every finding with what it says the dates of; with nothing where it is about something else."""
-        known: dict[tuple[str, str], list[Watched]] = {}
+        places: dict[str, list[Watched]] = {each.where: [] for each in self.findings}
         for each in self.watched:
-            for beginning in beginnings(each):
-                known.setdefault((inside(self.source, each.where), beginning), []).append(each)
-        # A bundle can hold thousands in one place, so that no finding may be held against each of them.
-        sizes = sorted({len(beginning) for _, beginning in known})
+            place = inside(self.source, each.where)
+            if place in places:
+                places[place].append(each)
+        # Only of the place at hand: of those of a hundred thousand devices, the beginnings would fill the memory.
+        where, known, sizes = None, dict[str, list[Watched]](), list[int]()
         for found in self.findings:
-            keys = ((found.where, found.message[:size]) for size in sizes)
-            yield found, next((known[key] for key in keys if key in known), ())
+            if found.where != where:
+                where, known = found.where, {}
+                for each in places[where]:
+                    for beginning in beginnings(each):
+                        known.setdefault(beginning, []).append(each)
+                # A bundle can hold thousands in one place, so that no finding may be held against each of them.
+                sizes = sorted({len(beginning) for beginning in known})
+            yield found, next((known[found.message[:size]] for size in sizes if found.message[:size] in known), ())
 
 
 def inside(source: str, where: str) -> str:

@@ -1,0 +1,105 @@
+"""``sign`` for many contents: a signature in DER whose parts are the same for each is put together once.
+
+https://www.rfc-editor.org/rfc/rfc5652
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from typing import NamedTuple
+
+from asn1crypto import cms
+
+from mdmprofile.certificates import Identity
+from mdmprofile.cms.remote import sign_with
+from mdmprofile.cms.sign import sign
+from mdmprofile.errors import PARSER_ERRORS, SigningError
+
+# So many signatures have the signing time of the first, and are cut from it.
+_OFTEN = 256
+_SEQUENCE, _SET, _OCTETS, _FIRST = b"\x30", b"\x31", b"\x04", b"\xa0"
+_SHORT = 0x80
+
+
+class Seal:
+    """Signs contents with one signer; several threads may use it at once.
+
+    Every 256th signature is made, and verified, by ``sign``; the next ones are put together from its parts, because
+    only the content, its digest and the signature itself change.
+    """
+
+    def __init__(self, signer: Identity) -> None:
+        self._signer = signer
+        self._count = itertools.count()
+        self._parts: _Parts | None = None
+
+    def sign(self, content: bytes) -> bytes:
+        """``content``, byte for byte, inside SignedData in DER, as ``sign`` makes it. Raises ``SigningError``."""
+        parts = self._parts
+        if parts is None or next(self._count) % _OFTEN == 0:
+            data = sign(content, self._signer)
+            self._parts = _cut(data, content)
+            return data
+        attributes = parts.attributes(hashlib.sha256(content).digest())
+        try:
+            signature = sign_with(self._signer.key, _der(_SET, attributes))
+        except ValueError as error:
+            where = self._signer.certificate.source
+            raise SigningError(f"the signature cannot be made: {error}", where=where) from None
+        return parts.whole(content, attributes, signature)
+
+
+class _Parts(NamedTuple):
+    """What two signatures of one signer have in common, in DER."""
+
+    outer: bytes
+    kind: bytes
+    inner: bytes
+    certificates: bytes
+    signer: bytes
+    before: bytes
+    after: bytes
+    algorithm: bytes
+
+    def attributes(self, digest: bytes) -> bytes:
+        """The signed attributes for a content with this digest."""
+        return self.before + digest + self.after
+
+    def whole(self, content: bytes, attributes: bytes, signature: bytes) -> bytes:
+        """The ContentInfo."""
+        encapsulated = _der(_SEQUENCE, self.kind + _der(_FIRST, _der(_OCTETS, content)))
+        signer = _der(_SEQUENCE, self.signer + _der(_FIRST, attributes) + self.algorithm + _der(_OCTETS, signature))
+        data = _der(_SEQUENCE, self.inner + encapsulated + self.certificates + _der(_SET, signer))
+        return _der(_SEQUENCE, self.outer + _der(_FIRST, data))
+
+
+def _cut(data: bytes, content: bytes) -> _Parts | None:
+    """The parts of a signature; None where they do not give the very same again."""
+    try:
+        info = cms.ContentInfo.load(data, strict=True)
+        inner = info["content"]
+        (signer,) = inner["signer_infos"]
+        attributes = signer["signed_attrs"].contents
+        before, _, after = attributes.partition(hashlib.sha256(content).digest())
+        parts = _Parts(
+            outer=info["content_type"].dump(),
+            kind=inner["encap_content_info"]["content_type"].dump(),
+            inner=inner["version"].dump() + inner["digest_algorithms"].dump(),
+            certificates=inner["certificates"].dump(),
+            signer=signer["version"].dump() + signer["sid"].dump() + signer["digest_algorithm"].dump(),
+            before=before,
+            after=after,
+            algorithm=signer["signature_algorithm"].dump(),
+        )
+        return parts if parts.whole(content, attributes, signer["signature"].native) == data else None
+    except PARSER_ERRORS:
+        return None
+
+
+def _der(tag: bytes, body: bytes) -> bytes:
+    size = len(body)
+    if size < _SHORT:
+        return tag + bytes((size,)) + body
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return tag + bytes((_SHORT | len(length),)) + length + body
