@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from mdmprofile.errors import LedgerError, OutputError
 from mdmprofile.inputs import read_start
@@ -29,12 +30,30 @@ _STRIDE, _FEWEST_STEPS = 10_000, 10_000_000
 _DAMAGED = "restore it from a backup, or move it away; what was issued is then known no more"
 _PERMISSIONS = "check its permissions and those of its directory"
 _HINTS = {
+    sqlite3.SQLITE_CONSTRAINT: "run it again; only one run may work with a ledger",
     sqlite3.SQLITE_BUSY: "wait until the other run has ended",
     sqlite3.SQLITE_LOCKED: "wait until the other run has ended",
     sqlite3.SQLITE_FULL: "free some space on the disk, and run it again",
     sqlite3.SQLITE_IOERR: "check the disk and the space left on it, and run it again",
 }
+_Connection = TypeVar("_Connection", bound=sqlite3.Connection)
 _DAMAGE = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_INTERRUPT))
+
+
+class _Bounded(sqlite3.Connection):
+    """A connection that stops each statement which takes more than so many steps."""
+
+    steps, stride = _TABLES_STEPS, _TABLES_STRIDE
+    _left = 0
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - as the class above has it
+        self._left = self.steps // self.stride
+        self.set_progress_handler(self._tick, self.stride)
+        return super().execute(*arguments)
+
+    def _tick(self) -> bool:
+        self._left -= 1
+        return self._left < 0
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
@@ -47,7 +66,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     if size or not path.is_file():
         _refuse_others(path, size)
     with explained(path), contextlib.ExitStack() as undo:
-        connection = undo.enter_context(contextlib.closing(_connect(path, "mode=rw")))
+        connection = undo.enter_context(contextlib.closing(_connect(path, "mode=rw", sqlite3.Connection)))
         if not size:
             _make_tables(connection)
         _verify(connection, path)
@@ -74,25 +93,27 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     # Where a file that is written with a log has none, nobody is at work; opened as usual, one would be made.
     alone = read_start(path, HEADER)[19:20] == b"\2" and not _size(log)
     with explained(path), contextlib.ExitStack() as undo:
-        connection = undo.enter_context(contextlib.closing(_connect(path, "immutable=1" if alone else "mode=ro")))
+        connection = undo.enter_context(
+            contextlib.closing(_connect(path, "immutable=1" if alone else "mode=ro", _Bounded))
+        )
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_CELL)
         connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, _LONGEST_CELL)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-        # The tables are read as soon as anything is asked, and a file can hold millions.
-        _bound(connection, _TABLES_STRIDE, _TABLES_STEPS)
         for pragma in ("trusted_schema = OFF", "query_only = ON", "cell_size_check = ON"):
             connection.execute(f"PRAGMA {pragma}")
+        # The tables are read as soon as anything is asked, and a file can hold millions.
         _verify(connection, path)
-        _bound(connection, _STRIDE, size + _size(log) + _FEWEST_STEPS)
+        connection.stride, connection.steps = _STRIDE, size + _size(log) + _FEWEST_STEPS
         undo.pop_all()
         return connection
 
 
 def close(connection: sqlite3.Connection) -> None:
     """Close it; one that was written to is a single file afterwards, unless somebody is reading it."""
-    with contextlib.suppress(sqlite3.Error):
-        connection.execute("PRAGMA busy_timeout = 0")
-        connection.execute("PRAGMA journal_mode = DELETE")
+    if not isinstance(connection, _Bounded):
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("PRAGMA journal_mode = DELETE")
     connection.close()
 
 
@@ -104,15 +125,17 @@ def hold(directory: Path) -> Iterator[None]:
     """
     lock = directory / LOCK_NAME
     _make_private(lock, directory)
-    with explained(lock), contextlib.closing(_connect(lock, "mode=rw")) as connection:
-        connection.execute("PRAGMA busy_timeout = 0")
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            message, hint = "another run is at work in it", "wait until it has ended, or write elsewhere"
-            raise LedgerError(message, where=str(directory), hint=hint) from None
+    with contextlib.ExitStack() as undo:
+        with explained(lock):
+            connection = undo.enter_context(contextlib.closing(_connect(lock, "mode=rw", sqlite3.Connection)))
+            connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                connection.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+                message, hint = "another run is at work in it", "wait until it has ended, or write elsewhere"
+                raise LedgerError(message, where=str(directory), hint=hint) from None
         yield
 
 
@@ -143,6 +166,8 @@ def explained(path: Path) -> Iterator[None]:
         # The module shows the text that it cannot decode, which may be a secret.
         if kind in _DAMAGE or message.startswith("Could not decode"):
             raise damaged(path) from None
+        if kind == sqlite3.SQLITE_CONSTRAINT:
+            message = "a device, or the name of its file, is begun or made in it already"
         hint = _HINTS.get(kind, _PERMISSIONS)
         raise LedgerError(f"cannot be used: {message[:_LONGEST_TEXT]}", where=str(path), hint=hint) from None
 
@@ -177,10 +202,10 @@ def _refuse_others(path: Path, size: int) -> None:
         raise LedgerError("cannot be used: is no ledger", where=str(path), hint=hint)
 
 
-def _connect(path: Path, how: str) -> sqlite3.Connection:
+def _connect(path: Path, how: str, kind: type[_Connection]) -> _Connection:
     # Every letter that means something in a URI is quoted by as_uri.
     uri = f"{Path(os.path.realpath(path)).as_uri()}?{how}"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_PATIENCE)
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_PATIENCE, factory=kind)
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
@@ -203,15 +228,3 @@ def _verify(connection: sqlite3.Connection, path: Path) -> None:
     tables = connection.execute("SELECT sql FROM sqlite_master ORDER BY rowid LIMIT ?", (len(SCHEMA) + 1,))
     if version != SCHEMA_VERSION or [each for (each,) in tables] != list(SCHEMA):
         raise LedgerError("cannot be used: its tables are not those of a ledger", where=str(path), hint=_DAMAGED)
-
-
-def _bound(connection: sqlite3.Connection, stride: int, steps: int) -> None:
-    """Stop what takes more steps of SQLite's machine than this from now on, counted in strides."""
-    left = steps // stride
-
-    def tick() -> bool:
-        nonlocal left
-        left -= 1
-        return left < 0
-
-    connection.set_progress_handler(tick, stride)

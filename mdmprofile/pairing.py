@@ -80,7 +80,7 @@ def _dated(target: Target, validity: timedelta | None, now: datetime) -> Target:
     if validity is None or target.validity is not None:
         return target
     if target.listed is not None:
-        return target._replace(watched=tuple(fetched(each, validity) for each in target.watched))
+        return fetched(target, validity)
     # The signer states the time; a time to come would make everything last longer than it does.
     start = min(target.signing_time or now, now)
     name = f"valid for {spoken(validity)} from {day(start)}"

@@ -17,6 +17,7 @@ from mdmprofile.moments import day, shift
 from mdmprofile.plan import Watched
 
 LEDGER = Path(LEDGER_NAME).suffix
+_LONGEST_NAME = 120
 _MOST_NAMED, _MOST_SHOWN = 5, 100
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -49,11 +50,15 @@ def is_own_ledger(path: Path) -> bool:
     return path.name.lower() == LEDGER_NAME or says_ledger(read_start(path, HEADER))
 
 
-def fetched(each: Watched, validity: timedelta) -> Watched:
-    """An identity whose end the ledger does not know, which lasts so long from when its profile was made."""
-    if each.not_after is not None or each.not_before is None:
-        return each
-    return each._replace(not_after=shift(each.not_before, validity))
+def fetched(target: Target, validity: timedelta) -> Target:
+    """The target with an end where the ledger knows none: so long after the profile was made."""
+    watched = [
+        each._replace(not_after=shift(each.not_before, validity))
+        if each.not_after is None and each.not_before
+        else each
+        for each in target.watched
+    ]
+    return target._replace(watched=tuple(sorted(watched, key=_end)))
 
 
 def for_people(target: Target) -> Target:
@@ -76,7 +81,7 @@ def by_day(target: Target) -> Target:
 
 def _watched(entry: Entry, source: str) -> Watched:
     device = " ".join(filter(None, (entry.serial, f"({entry.udid})" if entry.serial and entry.udid else entry.udid)))
-    name = device or entry.name
+    name = (device or entry.name)[:_LONGEST_NAME]
     begin, end = entry.not_before, entry.not_after
     certificate = None
     if entry.certificate_sha256 and begin is not None and end is not None:
