@@ -8,7 +8,7 @@ readers and the one writer get along.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -112,7 +112,7 @@ class Ledger:
                 "UPDATE profiles SET state = 'abandoned', live = 0, reason = ? WHERE state = 'begun'", (INTERRUPTED,)
             ).rowcount
 
-    def supersede(self, ids: Sequence[int]) -> None:
+    def supersede(self, ids: Collection[int]) -> None:
         """Record that the profiles of these made rows are about to be made again; all or none."""
         self._change(
             "UPDATE profiles SET state = 'superseded', live = 0 WHERE id = ? AND state = 'made'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,14 +57,48 @@ class _Bounded(sqlite3.Connection):
         return self._left < 0
 
 
+class _Files:
+    """Files that this process has open for writing.
+
+    Whoever closes another descriptor of such a file drops the locks that SQLite has on it, and the next two writers
+    destroy it (https://www.sqlite.org/howtocorrupt.html, 2.2). So they are looked into by SQLite alone, one at a time.
+    """
+
+    def __init__(self) -> None:
+        self.guard = threading.Lock()
+        self._open: dict[int, str] = {}
+
+    def add(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Remember a writer."""
+        self._open[id(connection)] = os.path.realpath(path)
+
+    def remove(self, connection: sqlite3.Connection) -> None:
+        """Forget a writer, if it is one."""
+        self._open.pop(id(connection), None)
+
+    def has(self, path: Path) -> bool:
+        """Whether the file has a writer in this process."""
+        return os.path.realpath(path) in self._open.values()
+
+
+_FILES = _Files()
+
+
 def open_to_write(path: Path) -> sqlite3.Connection:
     """The connection of the one writer; the file is made, readable by its owner alone, where it is absent.
 
     Raises ``LedgerError``.
     """
+    with _FILES.guard:
+        connection = _open_to_write(path)
+        _FILES.add(connection, path)
+    return connection
+
+
+def _open_to_write(path: Path) -> sqlite3.Connection:
     _make_private(path, path)
     size = _size(path)
-    if size or not path.is_file():
+    if (size or not path.is_file()) and not _FILES.has(path):
         _refuse_others(path, size)
     with explained(path), contextlib.ExitStack() as undo:
         connection = undo.enter_context(contextlib.closing(_connect(path, "mode=rw", sqlite3.Connection)))
@@ -87,11 +122,18 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
     No file is left beside one that nobody writes to. Raises ``LedgerError``.
     """
+    with _FILES.guard:
+        return _open_to_read(path)
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
     size = _size(path)
-    _refuse_others(path, size)
+    written = _FILES.has(path)
+    if not written:
+        _refuse_others(path, size)
     log = Path(f"{os.path.realpath(path)}-wal")
     # Where a file that is written with a log has none, nobody is at work; opened as usual, one would be made.
-    alone = read_start(path, HEADER)[19:20] == b"\2" and not _size(log)
+    alone = not written and read_start(path, HEADER)[19:20] == b"\2" and not _size(log)
     with explained(path), contextlib.ExitStack() as undo:
         connection = undo.enter_context(
             contextlib.closing(_connect(path, "immutable=1" if alone else "mode=ro", _Bounded))
@@ -115,6 +157,7 @@ def close(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA busy_timeout = 0")
             connection.execute("PRAGMA journal_mode = DELETE")
     connection.close()
+    _FILES.remove(connection)
 
 
 @contextlib.contextmanager
