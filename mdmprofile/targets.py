@@ -1,4 +1,4 @@
-"""What ``check`` is pointed at: profiles, certificate files, directories, configs and servers, one after the other."""
+"""What ``check`` is pointed at: profiles, certificates, directories, configs, ledgers, servers, one after the other."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ COMMANDS = {
     "build": ("build", "Build the enrollment profile and the documents beside it."),
     "check": (
         "check",
-        "Judge the dates of everything in profiles, certificate files, directories, configs and servers.",
+        "Judge the dates of everything in profiles, certificate files, directories, configs, ledgers and servers.",
     ),
     "completion": ("completion", "Print the completion script of a shell."),
     "diff": ("diff", "Tell whether a device that has OLD takes NEW in its place, and what changes."),

@@ -52,8 +52,8 @@ def command(
 
     Of a config, for the profile that will be sent, or of a profile as it was sent. Where both the old and the next
     root are in it, or where a root ends first, the steps are those of a change of the CA: the overlap profile, the
-    wait for the fleet (the margin), the server's move, the old root's end. --format ics is a calendar with alarms;
-    imported again, it moves its events.
+    wait for the fleet (the margin), the server's move, the old root's end. Of a ledger.sqlite, day by day, which
+    devices need a new identity. --format ics is a calendar with alarms; imported again, it moves its events.
 
     \b
     Example:
