@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""What ``check`` is pointed at: profiles, certificates, directories, configs, ledgers and servers, one after the other."""
-=======
 """What ``check`` is pointed at: profiles, certificates, directories, configs, ledgers, servers, one after the other."""
->>>>>>> ledger
 
 from __future__ import annotations
 
