@@ -154,7 +154,7 @@ def test_every_device_gets_its_profile_and_nothing_else_is_said(
 
 def test_worker_that_is_killed_costs_no_device_its_profile(cluster: Running, tmp_path: Path) -> None:
     """What it had in hand is made elsewhere, and each device is recorded once."""
-    site = fleet(tmp_path, 30, RSA)
+    site = fleet(tmp_path, 20, RSA)
     before = cluster.log.read_text()
     process = begun(site, cluster.url)
     killed = cluster.workers[0]
@@ -162,14 +162,14 @@ def test_worker_that_is_killed_costs_no_device_its_profile(cluster: Running, tmp
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "", "")
     assert "Restarting worker" in cluster.log.read_text().removeprefix(before)
-    assert len(assert_in_order(site.folder / "fleet")) == 30
+    assert len(assert_in_order(site.folder / "fleet")) == 20
 
 
 def test_interrupted_run_gives_its_work_up_and_goes_on_later(
     cluster: Running, tmp_path: Path, mdmprofile: Command
 ) -> None:
     """One line is said, the scheduler is told, and the next run makes what is missing."""
-    site = fleet(tmp_path, 30, RSA)
+    site = fleet(tmp_path, 20, RSA)
     before = cluster.log.read_text()
     process = begun(site, cluster.url)
     process.send_signal(signal.SIGINT)
@@ -177,9 +177,9 @@ def test_interrupted_run_gives_its_work_up_and_goes_on_later(
     assert (process.returncode, out, err.strip()) == (130, "", "mdmprofile: interrupted")
     said = cluster.log.read_text().removeprefix(before)
     assert "Scheduler cancels key mdmprofile-" in said
-    assert len(list((site.folder / "fleet").glob("*.mobileconfig"))) < 30
+    assert len(list((site.folder / "fleet").glob("*.mobileconfig"))) < 20
     assert mdmprofile(*words(site, cluster.url, "-q")).code == 0
-    assert len(assert_in_order(site.folder / "fleet")) == 30
+    assert len(assert_in_order(site.folder / "fleet")) == 20
 
 
 def test_error_of_a_worker_arrives_as_it_is_and_its_log_has_no_secret(
@@ -329,6 +329,21 @@ def test_cluster_without_workers_is_not_waited_for_without_end(
         waiting()
     engine.close()
     assert caught.value.where == empty.url
+
+
+def test_workers_without_this_package_are_told_from_those_that_died(tmp_path: Path, mdmprofile: Command) -> None:
+    """They get no work, for they would end of it, and the message says what to install where."""
+    site = fleet(tmp_path, 1)
+    other = tmp_path / "other" / "mdmprofile"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text('__version__ = "0.0"\n')
+    with running(tmp_path, workers=1, PYTHONPATH=str(other.parent)) as foreign:
+        before = foreign.workers
+        outcome = mdmprofile(*words(site, foreign.url))
+        assert foreign.workers == before
+    assert outcome.code == 3
+    assert "a part of the cluster cannot load mdmprofile (install mdmprofile" in outcome.err
+    assert outcome.err.count("\n") == 1
 
 
 def test_way_with_tls(tmp_path: Path, mdmprofile: Command) -> None:

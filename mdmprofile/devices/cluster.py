@@ -3,8 +3,9 @@
 A unit is a task of its own, with the recipe inside, so that any worker can make it, and make it again when the one that
 had it has died. Its key is random and its arguments show nothing, so no log and no dashboard has a secret.
 
-Dask sends Python objects both ways: whoever rules the cluster, or can change what passes on an unencrypted way to it,
-can have this process run anything. https://distributed.dask.org/en/stable/tls.html
+A worker that is short of memory writes what it holds into its own directory, profiles with their keys among it. Dask
+sends Python objects both ways: whoever rules the cluster, or can change what passes on an unencrypted way to it, can
+have this process run anything. https://distributed.dask.org/en/stable/tls.html
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Cluster:
             raise self._failed("the scheduler cannot be reached", hint) from None
 
     def _refuse_others(self) -> None:
-        """Workers that cannot load a task may end of it, so they are asked whether they can before they get one."""
+        """A worker that cannot load a task ends of it, so each is asked whether it can before it gets one."""
         answers = self._asked(lambda: self._client.run(_expect, __version__, on_error="return"), ANSWER_SECONDS)
         for each in answers.values():
             # One that has died just now is no reason to stop.
@@ -197,8 +198,8 @@ def _client(url: str) -> Client:
         name = getattr(error, "name", None) or "distributed"
         message = f"--engine dask needs the Python package distributed, which cannot be loaded ({name} is missing)"
         raise WorkerError(message, hint="pip install 'mdmprofile[dask]'") from None
-    security = Security()
     try:
+        security = Security()
         ready = security.get_connection_args("client")["ssl_context"] is not None
     except (OSError, ValueError) as error:
         message = f"the certificates of distributed.comm.tls cannot be read: {error}"
@@ -236,8 +237,8 @@ def _unit(version: str, recipe: Recipe, items: Sequence[Item]) -> Outcome:
 
     A worker that dies takes with it what it had made. The unit is made again elsewhere, with other keys and the same
     serial numbers, and RFC 5280 section 4.1.2.2 wants these to be unique. That is kept as far as anybody can see:
-    what the dead worker issued was in its memory alone, and the ledger has the serial number of the one that counts.
-    Numbers of its own for each attempt would be certificates that the ledger does not know.
+    what the dead worker issued left it for nobody, and revoking the number that the ledger has revokes both. With other
+    numbers for each attempt there would be certificates that the ledger does not know.
     """
     _expect(version)
     try:
