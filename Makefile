@@ -42,8 +42,9 @@ bench: $(VENV)/.developed ## Start-up, build, lint, check and batch time as rati
 	$(BIN)/python tests/benchmarks/check.py
 	$(BIN)/python tests/benchmarks/batch.py
 
-soak: $(VENV)/.developed ## Feed broken files to every reader: make soak SECONDS=3600
+soak: $(VENV)/.developed ## Feed broken files to every reader, and kill batches: make soak SECONDS=3600
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
+	$(BIN)/python tests/soak/kill_batch.py 100
 
 format: $(VENV)/.developed ## Format the code
 	$(BIN)/ruff check --fix .

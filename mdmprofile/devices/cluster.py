@@ -102,6 +102,8 @@ class Cluster:
         with contextlib.suppress(Exception):
             client.close(timeout=_CLOSE_SECONDS)
 
+    abort = close
+
     def _connected(self) -> Client:
         try:
             return limited(lambda: _client(self._scheduler), CONNECT_SECONDS + 1)
