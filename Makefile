@@ -36,13 +36,15 @@ tests: $(VENV)/.developed ## pytest with coverage, against the built wheel
 docs: $(VENV)/.developed ## Make the pictures and lists in docs/ again
 	$(BIN)/python docs/make_docs.py
 
-bench: $(VENV)/.developed ## Start-up, build, lint and check time as ratios
+bench: $(VENV)/.developed ## Start-up, build, lint, check and batch time as ratios
 	$(BIN)/python tests/benchmarks/startup.py
 	$(BIN)/python tests/benchmarks/lint.py
 	$(BIN)/python tests/benchmarks/check.py
+	$(BIN)/python tests/benchmarks/batch.py
 
-soak: $(VENV)/.developed ## Feed broken files to every reader: make soak SECONDS=3600
+soak: $(VENV)/.developed ## Feed broken files to every reader, and kill batches: make soak SECONDS=3600
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
+	$(BIN)/python tests/soak/kill_batch.py 100
 
 format: $(VENV)/.developed ## Format the code
 	$(BIN)/ruff check --fix .

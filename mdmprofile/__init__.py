@@ -14,14 +14,22 @@ _PUBLIC = {
     "Artifact": "builder",
     "BuildResult": "builder",
     "Certificate": "certificates",
+    "DeviceProfile": "maker",
     "EnrollmentConfig": "config",
+    "Entry": "ledger",
     "Finding": "findings",
     "Identity": "certificates",
+    "IssuedIdentity": "identities",
+    "Issuer": "identities",
+    "Ledger": "ledger",
     "MdmprofileError": "errors",
     "Profile": "profile",
+    "ProfileMaker": "maker",
+    "RecordingMaker": "recording",
     "Route": "probe.network",
     "Severity": "findings",
     "TrustChain": "chain",
+    "Wanted": "identities",
     "arrange": "chain",
     "build": "builder",
     "compare": "replacement",
@@ -33,6 +41,7 @@ _PUBLIC = {
     "lint": "rules.lint",
     "load_certificates": "containers",
     "load_config": "config",
+    "load_private_key": "containers",
     "make_schedule": "schedule",
     "open_profile": "reader",
     "read_targets": "targets",
@@ -46,14 +55,22 @@ __all__ = [
     "Artifact",
     "BuildResult",
     "Certificate",
+    "DeviceProfile",
     "EnrollmentConfig",
+    "Entry",
     "Finding",
     "Identity",
+    "IssuedIdentity",
+    "Issuer",
+    "Ledger",
     "MdmprofileError",
     "Profile",
+    "ProfileMaker",
+    "RecordingMaker",
     "Route",
     "Severity",
     "TrustChain",
+    "Wanted",
     "__version__",
     "arrange",
     "build",
@@ -66,6 +83,7 @@ __all__ = [
     "lint",
     "load_certificates",
     "load_config",
+    "load_private_key",
     "make_schedule",
     "open_profile",
     "read_targets",
@@ -83,15 +101,19 @@ if TYPE_CHECKING:
     from mdmprofile.cms.sign import sign
     from mdmprofile.cms.verify import verify
     from mdmprofile.config import EnrollmentConfig, load_config
-    from mdmprofile.containers import load_certificates
+    from mdmprofile.containers import load_certificates, load_private_key
     from mdmprofile.doctor.enrolled import enrolled_by_profile
     from mdmprofile.doctor.rehearse import rehearse
     from mdmprofile.errors import MdmprofileError
     from mdmprofile.findings import Finding, Severity
+    from mdmprofile.identities import IssuedIdentity, Issuer, Wanted
     from mdmprofile.inspection import inspect
+    from mdmprofile.ledger import Entry, Ledger
+    from mdmprofile.maker import DeviceProfile, ProfileMaker
     from mdmprofile.probe.network import Route
     from mdmprofile.profile import Profile
     from mdmprofile.reader import open_profile
+    from mdmprofile.recording import RecordingMaker
     from mdmprofile.replacement import compare
     from mdmprofile.rules.lint import lint
     from mdmprofile.schedule import make_schedule

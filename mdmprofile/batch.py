@@ -110,8 +110,10 @@ def run_batch(
         workers = engine(staging)
         try:
             tally = run.go(spool, workers, todo, tell or (lambda _done, _total: None))
-        finally:
             workers.close()
+        except BaseException:
+            workers.abort()
+            raise
         if doubtful:
             remove_replaced(ledger, directory)
         flush_disks()

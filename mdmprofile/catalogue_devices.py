@@ -74,7 +74,10 @@ DEVICE_RULES: dict[str, Rule] = {
     "devices.failed": Rule(
         "error", "The profile of a device cannot be made.", "correct that row, and run it again", "mdmprofile"
     ),
-    "devices.refused": Rule(
-        "error", "A finding about a device's profile is an error, so it was not written.", "correct it", "mdmprofile"
+    "cluster.unencrypted": Rule(
+        "warning",
+        "The Dask cluster is reached without TLS, so private keys and secrets can be read, and changed, on the way.",
+        "start its scheduler and workers with TLS, and name it tls://HOST:PORT",
+        "https://distributed.dask.org/en/stable/tls.html",
     ),
 }

@@ -24,16 +24,18 @@ _DEFAULT_SUBJECT = [["CN", "{{ device.udid | default(device.serial, true) }}"]]
 _EACH = "is of no use here: every device gets an identity of its own"
 
 
-def issuing_settings(tables: ConfigTables, render: Render, *, names: Mapping[str, str] | None = None) -> IssuedSettings:
+def issuing_settings(
+    tables: ConfigTables, render: Render, *, names: Mapping[str, str] | None = None, request: bool = False
+) -> IssuedSettings:
     """The ``[identity]`` table of a config alone, for issuing one device's identity.
 
-    ``names`` are what messages call the CA's keys where they were given as flags. Raises ``ConfigError``, or
-    ``Problems`` with every mistake that was found.
+    ``names`` are what messages call the CA's keys where they were given as flags. For a ``request``, which has a
+    subject of its own, there is no default one. Raises ``ConfigError``, or ``Problems`` with every mistake found.
     """
     context = t.Context(tables.base, render)
     table = t.Table(tables.values.get("identity", {}), "identity", context)
     table.known.append("type")
-    settings = read_issued(table, names=names)
+    settings = read_issued(table, names=names, request=request)
     table.finish()
     if context.problems:
         for problem in context.problems:
@@ -42,7 +44,7 @@ def issuing_settings(tables: ConfigTables, render: Render, *, names: Mapping[str
     return settings
 
 
-def read_issued(table: t.Table, *, names: Mapping[str, str] | None = None) -> IssuedSettings:
+def read_issued(table: t.Table, *, names: Mapping[str, str] | None = None, request: bool = False) -> IssuedSettings:
     """The identities that the table describes, and the CA that issues them; mistakes go to the table's context."""
     table.reject({"file": EITHER, "single_device": _EACH})
     defaults = Wanted()
@@ -53,7 +55,7 @@ def read_issued(table: t.Table, *, names: Mapping[str, str] | None = None) -> Is
             validity=table.take("validity", _some_time, defaults.validity),
             encryption=table.take("encryption", t.one_of({each: each for each in ENCRYPTIONS}), defaults.encryption),
         ),
-        subject=_subject(table),
+        subject=_subject(table, default=None if request else _DEFAULT_SUBJECT),
         subject_alt_name=table.take("subject_alt_name", _of_device(alternative_names, None), None),
         embed_password=table.take("embed_password", t.boolean, True),
         password=table.take("password", _of_device(_password(table.where("password")), None), None),
@@ -63,12 +65,12 @@ def read_issued(table: t.Table, *, names: Mapping[str, str] | None = None) -> Is
     )
 
 
-def _subject(table: t.Table) -> Subject:
-    if "subject" in table:
+def _subject(table: t.Table, *, default: list[list[str]] | None) -> Subject:
+    if "subject" in table or default is None:
         return table.take("subject", _of_device(subject, ()), ())
     table.known.append("subject")
     try:
-        return subject(_DEFAULT_SUBJECT, table.context)
+        return subject(default, table.context)
     except (TemplateError, ValueError):
         if table.context.for_device:
             hint = "give --var device.serial=C02X, or set it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +26,21 @@ from mdmprofile.published import read_anchors
 from mdmprofile.reader import is_profile, payload_certificates, profile_of
 
 SUFFIXES = frozenset(
-    (".mobileconfig", ".pem", ".crt", ".cer", ".der", ".p7b", ".p7c", ".p12", ".pfx", ".toml", ".cert", ".ca")
+    (
+        ".mobileconfig",
+        ".pem",
+        ".crt",
+        ".cer",
+        ".der",
+        ".p7b",
+        ".p7c",
+        ".p12",
+        ".pfx",
+        ".toml",
+        ".cert",
+        ".ca",
+        ".sqlite",
+    )
 )
 ISSUED = ("from SCEP", "from ACME")
 
@@ -42,7 +57,8 @@ class Target(NamedTuple):
 
     ``thresholds`` and the ``validity`` of its SCEP or ACME identity are a config's own, ``signature`` is a profile's,
     and ``identifier`` tells which config and profile belong together. ``display_name`` is what people call the
-    profile, and ``built`` the file that a config's profile is written to.
+    profile, and ``built`` the file that a config's profile is written to. ``digest`` is the SHA-256 of a profile's
+    bytes, and ``listed`` those of the profiles that a ledger lists; None of anything else.
     """
 
     watched: tuple[Watched, ...]
@@ -56,6 +72,8 @@ class Target(NamedTuple):
     name: str = ""
     display_name: str = ""
     built: str = ""
+    digest: bytes = b""
+    listed: frozenset[bytes] | None = None
 
     @property
     def signing_time(self) -> datetime | None:
@@ -63,6 +81,11 @@ class Target(NamedTuple):
         signers = self.signature.signers if self.signature else ()
         times = [each.signing_time for each in signers if each.valid and each.signing_time is not None]
         return min(times, default=None)
+
+    @property
+    def ledger(self) -> str:
+        """Its name where it is a ledger, else nothing."""
+        return "" if self.listed is None else self.name
 
     def distrust(self, anchors: Sequence[Certificate], *, at: datetime) -> Iterable[Finding]:
         """What is wrong with trusting the signer of a profile; nothing for other targets."""
@@ -160,6 +183,7 @@ def _opened(data: bytes, source: str, keys: Keys) -> Target:
         identifier=identifier,
         errors=errors,
         display_name=display_name,
+        digest=hashlib.sha256(data).digest(),
     )
 
 

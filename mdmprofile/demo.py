@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mdmprofile.certificates import PUSH_TOPIC_PREFIX
+from mdmprofile.certificates import PUSH_TOPIC_PREFIX, Certificate, Identity
+from mdmprofile.identities import Issuer, Wanted, fresh_serial_number
 
 _DAY = timedelta(days=1)
 
@@ -35,7 +35,7 @@ class _Issuer:
             .subject_name(subject)
             .issuer_name(self.name)
             .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
+            .serial_number(fresh_serial_number())
             .not_valid_before(self.now - _DAY)
             .not_valid_after(self.now + days * _DAY)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -83,10 +83,12 @@ def demo_files(*, now: datetime, identity: str) -> Mapping[str, tuple[bytes, boo
     if identity == "scep":
         files["scep-challenge.txt"] = (f"{secrets.token_urlsafe(24)}\n".encode(), True)
     if identity == "pkcs12":
-        password = secrets.token_urlsafe(24)
-        device = intermediate.issue(_name("Demo device"), keys["other"], 365, *_leaf(ExtendedKeyUsageOID.CLIENT_AUTH))
-        files["device.p12"] = (_pkcs12(device, keys["other"], password), True)
-        files["device-password.txt"] = (f"{password}\n".encode(), True)
+        der = intermediate_certificate.public_bytes(serialization.Encoding.DER)
+        device = Issuer(Identity(Certificate(der), keys["intermediate"]), Wanted(), now=now).issue(
+            (("O", "Example Inc."), ("CN", "Demo device"))
+        )
+        files["device.p12"] = (device.data, True)
+        files["device-password.txt"] = (f"{device.password}\n".encode(), True)
     return files
 
 
@@ -128,15 +130,3 @@ def _key_pem(key: rsa.RSAPrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _pkcs12(certificate: x509.Certificate, key: rsa.RSAPrivateKey, password: str) -> bytes:
-    """In the encryption that every Apple release imports: PBE-SHA1-3DES with an HMAC-SHA1 MAC."""
-    encryption = (
-        serialization.PrivateFormat.PKCS12.encryption_builder()
-        .kdf_rounds(2048)
-        .key_cert_algorithm(pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC)
-        .hmac_hash(hashes.SHA1())  # noqa: S303 - what old releases read
-        .build(password.encode())
-    )
-    return pkcs12.serialize_key_and_certificates(b"Demo device", key, certificate, None, encryption)

@@ -64,14 +64,13 @@ _SKEW = timedelta(hours=1)
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _PASSWORD_LENGTH = 26
 _CLIENT_IDENTIFIER_BYTES = 20
-# Of PBKDF2 with HMAC-SHA256, three times a file: where a person chose the password, it is what slows guessing down.
-_MODERN_ROUNDS = 100_000
-# What every Apple release imports: PBE with SHA-1 and 3DES, hashed as often as OpenSSL does.
-_COMPATIBLE_ROUNDS = 2048
-ENCRYPTIONS: Mapping[str, tuple[int, pkcs12.PBES, type[hashes.HashAlgorithm]]] = MappingProxyType(
+# As OpenSSL does. The MAC is hashed 2048 times whatever is asked for, and tells whoever guesses a password as much as
+# the encryption does: more rounds would take time and protect nothing. A fresh password cannot be guessed anyway.
+_ROUNDS = 2048
+ENCRYPTIONS: Mapping[str, tuple[pkcs12.PBES, type[hashes.HashAlgorithm]]] = MappingProxyType(
     {
-        "compatible": (_COMPATIBLE_ROUNDS, pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC, hashes.SHA1),
-        "modern": (_MODERN_ROUNDS, pkcs12.PBES.PBESv2SHA256AndAES256CBC, hashes.SHA256),
+        "compatible": (pkcs12.PBES.PBESv1SHA1And3KeyTripleDESCBC, hashes.SHA1),
+        "modern": (pkcs12.PBES.PBESv2SHA256AndAES256CBC, hashes.SHA256),
     }
 )
 
@@ -128,8 +127,8 @@ class Issuer:
         self._ca = ca
         self._make_key = KEYS[wanted.key]
         self._trial_key: SigningKey | None = remote_key(ca.key.public_key(), lambda message: _checked(ca, message))
-        rounds, algorithm, digest = ENCRYPTIONS[wanted.encryption]
-        encryption = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(rounds)
+        algorithm, digest = ENCRYPTIONS[wanted.encryption]
+        encryption = PrivateFormat.PKCS12.encryption_builder().kdf_rounds(_ROUNDS)
         self._encryption = encryption.key_cert_algorithm(algorithm).hmac_hash(digest())
         self._builder = (
             x509.CertificateBuilder()

@@ -16,9 +16,6 @@ from mdmprofile.moments import day, shift, spoken, stamp
 if TYPE_CHECKING:
     from mdmprofile.identities import Wanted
 
-# A path that is valid so far: its top, and how many CAs that did not issue themselves are in it.
-_Path = tuple[Certificate, int]
-
 
 def judge_issuer(
     ca: Identity, wanted: Wanted, *, now: datetime, available: Sequence[Certificate] = ()
@@ -71,25 +68,27 @@ def _judge_key(ca: Identity, where: str) -> Iterable[Finding]:
 
 
 def _judge_path_length(certificate: Certificate, others: Sequence[Certificate], where: str) -> Iterable[Finding]:
-    """One way up that every CA on it allows is enough; above the last certificate at hand nobody knows."""
+    """One way up that every CA on it allows is enough; above the last certificate at hand nobody knows.
+
+    Of several ways to a CA the shortest counts, which is allowed wherever a longer one is.
+    """
     graph = IssuerGraph(each for each in (certificate, *others) if each.is_ca)
-    waiting: list[_Path] = [(certificate, 0)]
-    seen: set[_Path] = set()
+    length = {certificate: 0}
+    waiting = [certificate]
     forbidding: dict[Certificate, int] = {}
     while waiting:
-        path = waiting.pop()
-        seen.add(path)
-        lower, length = path
+        lower = waiting.pop()
         issuers = graph.issuers(lower)
         if not issuers or role_of(lower) == ROOT:
             return
-        below = length + (lower.subject_name != lower.issuer_name)
+        below = length[lower] + (lower.subject_name != lower.issuer_name)
         for each in issuers:
             limit = each.basic_constraints.path_length if each.basic_constraints else None
             if limit is not None and below > limit:
                 forbidding[each] = limit
-            elif (each, below) not in seen:
-                waiting.append((each, below))
+            elif below < length.get(each, below + 1):
+                length[each] = below
+                waiting.append(each)
     for each, limit in forbidding.items():
         message = f"{each.name} allows {limit} CAs below it, and {certificate.name} is one too many"
         yield finding("issuer.path-length", message, where=where)

@@ -8,7 +8,7 @@ readers and the one writer get along.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -87,18 +87,19 @@ class Ledger:
         """
         with transaction(self._connection, self._path):
             first = self._connection.execute("SELECT coalesce(max(id), 0) + 1 FROM profiles").fetchone()[0]
-            self._connection.executemany(BEGIN, [begun_values(row, each) for row, each in enumerate(devices, first)])
+            self._connection.executemany(BEGIN, (begun_values(row, each) for row, each in enumerate(devices, first)))
         return list(range(first, first + len(devices)))
 
     def finish(self, entries: Sequence[tuple[int, Entry]]) -> None:
         """Record that the profiles of these begun rows are made, all or none."""
-        self._change(FINISH, [finished_values(row, entry) for row, entry in entries])
+        self._change(FINISH, (finished_values(row, entry) for row, entry in entries), len(entries))
 
-    def abandon(self, ids: Iterable[int], reason: str) -> None:
+    def abandon(self, ids: Sequence[int], reason: str) -> None:
         """Record that nothing came of these begun rows, and why; all or none."""
         self._change(
             "UPDATE profiles SET state = 'abandoned', live = 0, reason = ? WHERE id = ? AND state = 'begun'",
-            [(reason, each) for each in ids],
+            ((reason, each) for each in ids),
+            len(ids),
         )
 
     def abandon_interrupted(self) -> int:
@@ -111,11 +112,12 @@ class Ledger:
                 "UPDATE profiles SET state = 'abandoned', live = 0, reason = ? WHERE state = 'begun'", (INTERRUPTED,)
             ).rowcount
 
-    def supersede(self, ids: Iterable[int]) -> None:
+    def supersede(self, ids: Collection[int]) -> None:
         """Record that the profiles of these made rows are about to be made again; all or none."""
         self._change(
             "UPDATE profiles SET state = 'superseded', live = 0 WHERE id = ? AND state = 'made'",
-            [(each,) for each in ids],
+            ((each,) for each in ids),
+            len(ids),
         )
 
     def current(self, udid: str, serial: str) -> tuple[int, Entry] | None:
@@ -169,7 +171,7 @@ class Ledger:
 
     def mark_finished(self, run: int, at: datetime) -> None:
         """Record that a run ended well."""
-        self._change("UPDATE runs SET finished = ? WHERE id = ? AND finished IS NULL", [(seconds(at), run)])
+        self._change("UPDATE runs SET finished = ? WHERE id = ? AND finished IS NULL", [(seconds(at), run)], 1)
 
     def was_interrupted(self) -> bool:
         """Whether the run that was begun last has not ended well."""
@@ -199,16 +201,14 @@ class Ledger:
         except PARSER_ERRORS:
             raise damaged(self._path) from None
 
-    def _change(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run the statement for each, all or none; each must change exactly one row."""
+    def _change(self, statement: str, rows: Iterable[Sequence[Any]], count: int) -> None:
+        """Run the statement for each of so many, all or none; each must change exactly one row."""
         with transaction(self._connection, self._path):
-            changed = self._connection.executemany(statement, rows).rowcount if rows else 0
-            if changed != len(rows):
-                raise LedgerError(
-                    f"cannot be used: {len(rows) - changed} of {len(rows)} rows are in another state",
-                    where=str(self._path),
-                    hint="run it again; only one run may work with a ledger",
-                )
+            changed = self._connection.executemany(statement, rows).rowcount if count else 0
+            if changed != count:
+                message = f"cannot be used: {count - changed} of {count} rows are in another state"
+                hint = "run it again; only one run may work with a ledger"
+                raise LedgerError(message, where=str(self._path), hint=hint)
 
 
 def _marks(values: Sequence[object]) -> str:

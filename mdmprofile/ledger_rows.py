@@ -11,6 +11,7 @@ APPLICATION_ID = 0x6D646D70  # "mdmp"
 SCHEMA_VERSION = 1
 
 BEGUN, MADE, ABANDONED, SUPERSEDED = "begun", "made", "abandoned", "superseded"
+_STATES = frozenset((BEGUN, MADE, ABANDONED, SUPERSEDED))
 
 # Times are seconds since 1970 in UTC. What is unknown of a device is NULL: of those a unique index allows any number.
 # The indexes go by ``live``, which finishing a row does not change, and so leaves them alone: they cost most of the
@@ -158,7 +159,7 @@ def recorded(row: tuple[Any, ...]) -> Recorded:
     begin, end, size = row[10], row[11], row[14]
     # Damage can turn text into numbers and these into text; only text can be joined.
     "".join((*row[1:10], row[12], row[13], *row[16:]))
-    if not isinstance(size, int):
+    if not isinstance(size, int) or row[1] not in _STATES:
         raise TypeError
     times = (None if begin is None else _moment(begin), None if end is None else _moment(end))
     entry = Entry._make((*row[3:10], *times, *row[12:15], _moment(row[15]), *row[16:]))

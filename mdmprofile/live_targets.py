@@ -32,7 +32,7 @@ from mdmprofile.tables import nearest
 # Dates are what check judges itself, with its own thresholds.
 _DATED = ("tls.expired",)
 # A config names files beside it, which nobody can fetch.
-_DOCUMENTS = tuple(SUFFIXES - {".toml"})
+_DOCUMENTS = tuple(SUFFIXES - {".toml", ".sqlite"})
 
 
 # What a longer last part of a path is like does not matter.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from mdmprofile.builder import Draft, draft, encrypted
 from mdmprofile.certificate_names import general_names, subject_name
@@ -31,7 +31,7 @@ from mdmprofile.materials import Materials, Pkcs12File, load_issuer, load_materi
 from mdmprofile.moments import shift
 from mdmprofile.payloads.names import Subject, SubjectAltName, rfc4514
 from mdmprofile.plan import Watched
-from mdmprofile.recipe import Recipe, keeping
+from mdmprofile.recipe import Recipe, keeping, recipe_of
 from mdmprofile.secret import Prompt
 from mdmprofile.shapes import Shapes
 from mdmprofile.sources import Sources
@@ -84,10 +84,12 @@ class _Content(NamedTuple):
 
 
 class ProfileMaker:
-    """Makes profiles for devices; several threads may use it at once.
+    """Makes profiles for devices; several threads may use it at once, for as long as the program runs.
 
-    ``findings`` are about the signer and the issuing CA; when one is an error, nothing can be made. ``prompt`` asks a
-    person for a secret. Raises an ``MdmprofileError`` for a config that cannot be used.
+    ``from_config`` makes one of a config file; the constructor takes what another one was made of. What all devices
+    share is read once, so whoever changes a config or a file needs a new maker. ``findings`` are about the signer and
+    the issuing CA; when one is an error, nothing can be made. ``prompt`` asks a person for a secret. Raises an
+    ``MdmprofileError`` for a config that cannot be used.
     """
 
     def __init__(self, recipe: Recipe, *, prompt: Prompt | None = None) -> None:
@@ -121,6 +123,15 @@ class ProfileMaker:
         stand_in = self._ca.certificate if self._ca else None
         static = renderer(recipe.variables)
         self._cut: Cut | None = cut(recipe.tables, static, self._drafted, stand_in) if usable else None
+
+    @classmethod
+    def from_config(cls, file: Path, *, now: datetime, variables: Variables | None = None) -> Self:
+        """The maker of a config file, prepared and judged at ``now`` (aware UTC).
+
+        ``variables`` fill the config's templates beside each device's own. Raises an ``MdmprofileError`` for a config
+        that cannot be used.
+        """
+        return cls(recipe_of(file, now=now, variables=variables))
 
     @property
     def recipe(self) -> Recipe:

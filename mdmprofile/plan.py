@@ -16,6 +16,7 @@ CONSEQUENCES = {
     "pinned": "devices refuse the server's certificate and are lost to MDM",
     "identity": "the device can no longer prove who it is and is lost to MDM",
     "own-ca": "the device can no longer prove who it is and is lost to MDM",
+    "devices": "these devices can no longer prove who they are and are lost to MDM",
     "signer": "new installs show the profile as not verified; installed profiles keep working",
     "leaf": "devices cannot connect until the server has a new certificate; the profile stays as it is",
     "scep-ca": "devices can no longer fetch an identity; the next CA's fingerprint needs a new profile",
@@ -62,8 +63,15 @@ class Watched(NamedTuple):
         return f"{self.role} {self.name}"
 
     @property
+    def several(self) -> bool:
+        """Whether it stands for the identities of several devices that end on one day."""
+        return self.consequence_of == "devices"
+
+    @property
     def lasting_name(self) -> str:
         """The part of its name that a renewal leaves alone: the subject, or the protocol it is fetched by."""
+        if self.several:
+            return "of devices"
         return self.name.partition(",")[0] if self.certificate is None else self.certificate.subject
 
 
@@ -165,15 +173,25 @@ def make_plan(watched: Sequence[Watched], thresholds: Thresholds) -> Plan:
 
 
 def judge_dates(
-    watched: Iterable[Watched], thresholds: Thresholds, *, now: datetime, building: bool = False
+    watched: Iterable[Watched],
+    thresholds: Thresholds,
+    *,
+    now: datetime,
+    building: bool = False,
+    ledger: str = "",
 ) -> tuple[Finding, ...]:
     """Every expiry finding at the time ``now``.
 
     While ``building``, what is renewed elsewhere gives warnings only: an expired server certificate is no reason not
-    to make a profile that outlives it.
+    to make a profile that outlives it. Of the thousands in a ``ledger``, those whose end nobody knows are told
+    together.
     """
     found: list[Finding] = []
     things = list(dict.fromkeys(watched))
+    unknown = sum(each.not_after is None for each in things) if ledger else 0
+    if unknown > 1:
+        things = [each for each in things if each.not_after is not None]
+        found.append(_unknown(f"identity of {unknown:,} devices", CONSEQUENCES["devices"], ledger))
     # Thousands of files are judged with no replacement planned, where the plan has no part in it.
     plan = make_plan(things, thresholds) if thresholds.replace_on is not None else None
     for each in things:
@@ -194,11 +212,7 @@ def _judge(
     each: Watched, thresholds: Thresholds, plan: Plan | None, now: datetime, building: bool
 ) -> Iterable[Finding]:
     if each.not_after is None:
-        yield finding(
-            "expiry.identity-unknown",
-            f"nobody said how long {each.label} is valid; when it ends, {each.consequence}",
-            where=each.where,
-        )
+        yield _unknown(each.label, each.consequence, each.where)
         return
     softer = Severity.WARNING if building and not each.baked_in else None
     renew = "" if each.baked_in else "renew it where it is installed"
@@ -233,6 +247,11 @@ def _judge(
                 where=each.where,
                 hint=f"replace the profile {when}{also}",
             )
+
+
+def _unknown(label: str, consequence: str, where: str) -> Finding:
+    message = f"nobody said how long {label} is valid; when it ends, {consequence}"
+    return finding("expiry.identity-unknown", message, where=where)
 
 
 def assume_sent(each: Watched, on: datetime, *, sent: str = "") -> tuple[Watched, Finding]:

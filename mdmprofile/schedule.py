@@ -135,9 +135,9 @@ def _identity_steps(
         if not is_ahead(date, now):
             why += f"; now: {day(date)}, the latest safe date for it, has passed"
         if each.certificate is not None:
-            yield Step(
-                date, f"send the device a profile with a renewed identity by {by}", why, f"device {each.lasting_name}"
-            )
+            whom = "each of these devices" if each.several else "the device"
+            action = f"send {whom} a profile with a renewed identity by {by}"
+            yield Step(date, action, why, f"device {each.lasting_name}")
             continue
         why += "; Apple's devices renew nothing by themselves"
         if each.consequence_of != OWN_CA:

@@ -70,7 +70,7 @@ def judge_targets(
     steps = _Steps()
     for each in targets:
         thresholds = asked.over(each.thresholds)
-        found = [*each.findings, *judge_dates(each.watched, thresholds, now=now)]
+        found = [*each.findings, *judge_dates(each.watched, thresholds, now=now, ledger=each.ledger)]
         if anchors is not None:
             found += each.distrust(anchors, at=now)
         watched = tuple(map(kept.watched, each.watched))

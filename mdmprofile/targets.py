@@ -1,10 +1,10 @@
-"""What ``check`` is pointed at: profiles, certificate files, directories, configs and servers, one after the other."""
+"""What ``check`` is pointed at: profiles, certificates, directories, configs, ledgers, servers, one after the other."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.configured import read_config
-from mdmprofile.contents import ISSUED, SUFFIXES, Keys, Target, is_foreign, read_contents
+from mdmprofile.contents import SUFFIXES, Keys, Target, is_foreign, read_contents
 from mdmprofile.errors import InputError, MdmprofileError, PasswordError
 from mdmprofile.folders import EVERYTHING, Choice, walk
 from mdmprofile.inputs import ABSENT, MAX_PROFILE, STDIN, place_of, read_file
-from mdmprofile.moments import day, shift, spoken
-from mdmprofile.plan import Thresholds
+from mdmprofile.pairing import date_identities, pair
 from mdmprofile.probe.locations import is_url, name_of
+from mdmprofile.recorded import LEDGER, is_ledger, is_own_ledger, read_ledger
 from mdmprofile.templating import Variables
 
 __all__ = ["Keys", "Target", "date_identities", "read_target", "read_targets"]
@@ -43,13 +43,13 @@ class _How(NamedTuple):
 
 
 class _Named(NamedTuple):
-    """A named target whose configs were read already, because they say how other targets are judged.
+    """A named target whose configs and ledgers were read already, because they say how other targets are judged.
 
     ``files`` is the number of files, or servers, that ``read`` goes through; it calls its argument after each.
     """
 
     files: int
-    configs: tuple[Target, ...]
+    telling: tuple[Target, ...]
     read: Callable[[Callable[[], None]], Iterator[Target]]
 
 
@@ -67,14 +67,14 @@ def read_targets(
     """What each named target holds, file by file, so that a million files need no more memory than one.
 
     Every config is read first: it says how long the SCEP and ACME identities of its profile are valid, unless
-    ``validity`` does, and what the profile's ends are held against. ``progress`` is told how many files of how many are
-    done. ``begin`` begins to read a server, so that all are asked at once, and what it returns waits for one; without
-    it URLs are errors. See ``read_target``.
+    ``validity`` does, and what the profile's ends are held against. So is every ledger: it knows the devices'
+    identities better than the profiles that it lists, so that these tell of everything else alone. ``progress`` is told
+    how many files of how many are done. ``begin`` begins to read a server, so that all are asked at once, and what it
+    returns waits for one; without it URLs are errors. See ``read_target``.
     """
     how = _How(now, keys or Keys(), variables, choice, begin or _no_servers, validity)
     named = [_named(each, how) for each in names]
-    configs = [config for each in named for config in each.configs]
-    known, judged = _validities(configs), _thresholds(configs)
+    pairing = pair([one for each in named for one in each.telling], validity)
     total = sum(each.files for each in named)
     done = 0
 
@@ -86,10 +86,7 @@ def read_targets(
 
     for each in named:
         for target in each.read(advance):
-            paired = judged.get(target.identifier) if target.source else None
-            yield _dated(
-                target._replace(thresholds=paired or target.thresholds), validity or known.get(target.identifier), now
-            )
+            yield pairing.told(target, now)
 
 
 def read_target(
@@ -110,54 +107,8 @@ def read_target(
     return tuple(named.read(lambda: None))
 
 
-def date_identities(
-    targets: Sequence[Target], *, now: datetime, validity: timedelta | None = None
-) -> tuple[Target, ...]:
-    """The targets with an end for the SCEP and ACME identities of profiles, where their validity is known.
-
-    It is ``validity``, or that of the config with the profile's identifier among the targets. It counts from the
-    signature, because no device enrolled before it, or from ``now`` where there is none.
-    """
-    known = _validities(targets)
-    return tuple(_dated(each, validity or known.get(each.identifier), now) for each in targets)
-
-
 def _no_servers(name: str) -> Callable[[], Target]:
     raise InputError("is a server, and files alone are read here", where=name, hint="mdmprofile check reads servers")
-
-
-def _validities(targets: Iterable[Target]) -> dict[str, timedelta]:
-    # Of several configs with one identifier, the shortest: nobody can tell which one the profile was built from.
-    known: dict[str, timedelta] = {}
-    for each in targets:
-        if each.validity is not None:
-            known[each.identifier] = min(each.validity, known.get(each.identifier, each.validity))
-    return known
-
-
-def _thresholds(configs: Iterable[Target]) -> dict[str, Thresholds]:
-    """What profiles are held against, by identifier; of several configs that differ nobody can tell which it is."""
-    known: dict[str, set[Thresholds]] = {}
-    for each in configs:
-        if each.identifier and each.thresholds is not None:
-            known.setdefault(each.identifier, set()).add(each.thresholds)
-    return {identifier: next(iter(those)) for identifier, those in known.items() if len(those) == 1}
-
-
-def _dated(target: Target, validity: timedelta | None, now: datetime) -> Target:
-    if validity is None or target.validity is not None:
-        return target
-    # The signer states the time; a time to come would make everything last longer than it does.
-    start = min(target.signing_time or now, now)
-    name = f"valid for {spoken(validity)} from {day(start)}"
-    return target._replace(
-        watched=tuple(
-            each._replace(name=f"{each.name}, {name}", not_after=shift(start, validity))
-            if each.not_after is None and each.certificate is None and each.name in ISSUED
-            else each
-            for each in target.watched
-        )
-    )
 
 
 def _named(name: str, how: _How) -> _Named:
@@ -178,16 +129,19 @@ def _named(name: str, how: _How) -> _Named:
             partial(read_config, path, now=how.now, variables=how.variables, validity=how.validity), place
         )
         return _single(lambda: config, place, config)
+    if is_ledger(path):
+        ledger = _attempt(partial(read_ledger, path), place)
+        return _single(lambda: ledger, place, ledger)
     return _single(partial(_file, path, how.keys), place)
 
 
-def _single(read: Callable[[], Target], place: str, *configs: Target) -> _Named:
+def _single(read: Callable[[], Target], place: str, *telling: Target) -> _Named:
     def one(advance: Callable[[], None]) -> Iterator[Target]:
         target = _attempt(read, place)
         advance()
         yield target
 
-    return _Named(1, configs, one)
+    return _Named(1, telling, one)
 
 
 def _attempt(read: Callable[[], Target], place: str) -> Target:
@@ -210,14 +164,14 @@ def _file(path: Path, keys: Keys) -> Target:
 
 
 def _directory(path: Path, how: _How) -> _Named:
-    """A directory: once through the names, for the configs, and then file by file."""
+    """A directory: once through the names, for the configs and ledgers, and then file by file."""
     count = 0
-    configs: dict[Path, Target | None] = {}
+    telling: dict[Path, Target | None] = {}
     for file in walk(path, how.choice):
         count += 1
-        if file.suffix.lower() == _CONFIG:
-            configs[file] = _found(file, how)
-    known = [each for each in configs.values() if each is not None]
+        if file.suffix.lower() in {_CONFIG, LEDGER}:
+            telling[file] = _found(file, how)
+    known = [each for each in telling.values() if each is not None]
     opened = {
         os.path.abspath(_PLACE.sub("", watched.certificate.source))  # noqa: PTH100 - a source is text
         for each in known
@@ -230,7 +184,7 @@ def _directory(path: Path, how: _How) -> _Named:
         errors: list[MdmprofileError] = []
         empty = True
         for file in walk(path, how.choice, unreadable=errors.append):
-            target = configs[file] if configs and file in configs else _found(file, how)
+            target = telling[file] if telling and file in telling else _found(file, how)
             advance()
             if target is None:
                 continue
@@ -253,6 +207,11 @@ def _found(file: Path, how: _How) -> Target | None:
     Whoever put it there must not have commands run. Where files were chosen by a pattern, every one is ours.
     """
     suffix, place = file.suffix.lower(), str(file)
+    if suffix.startswith(f"{LEDGER}-"):
+        # What a database keeps beside it while it is written to.
+        return None
+    if suffix == LEDGER:
+        return _attempt(partial(read_ledger, file), place) if how.choice.include or is_own_ledger(file) else None
     try:
         data = read_file(file, limit=MAX_PROFILE)
     except InputError as error:

@@ -95,7 +95,21 @@ class Outcome:
 Command = Callable[..., Outcome]
 
 # The commands that can be told the time; everything else reads no clock that a test depends on.
-TOLD_THE_TIME = {"build", "check", "diff", "doctor", "encrypt", "lint", "plan", "show", "sign", "trust", "verify"}
+TOLD_THE_TIME = {
+    "batch",
+    "build",
+    "check",
+    "diff",
+    "doctor",
+    "encrypt",
+    "identity",
+    "lint",
+    "plan",
+    "show",
+    "sign",
+    "trust",
+    "verify",
+}
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,3 +146,22 @@ def test_profile_that_was_made_but_not_in_its_place_is_brought_there(site: Site)
     changed = {name for name in rows if before[name] != after[name]}
     assert changed == {damaged.entry.name, same_size.entry.name}
     assert [each.state for each in rows_of(out)].count(MADE) == count
+
+
+@pytest.mark.parametrize("pause", [0.05, 0.4])
+def test_interruption_ends_every_process_even_when_it_comes_twice(site: Site, pause: float) -> None:
+    """Impatient people press the keys again: nobody may wait for the others for ever then."""
+
+    def twice(process: int) -> None:
+        os.killpg(process, signal.SIGINT)
+        time.sleep(pause)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process, signal.SIGINT)
+
+    set_identity(site, ISSUED.replace("p256", "rsa4096"))
+    small(site, 40)
+    code, said = run_and_kill(site, Moment("staged"), victim=twice)
+    # The second one may find Python on its way out.
+    assert code in (130, -signal.SIGINT)
+    assert said.strip() == "mdmprofile: interrupted"
+    assert_halfway(site.folder / "out")

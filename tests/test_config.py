@@ -610,16 +610,6 @@ def test_signer_is_either_two_files_or_one_pkcs12(tmp_path: Path, lines: str, pr
     assert mistakes(tmp_path, text) == {"signing": f"{problem} (name one of them)"}
 
 
-def test_keys_of_identities_issued_per_device_say_that_they_come_later(tmp_path: Path) -> None:
-    """Each is named with what this version offers instead."""
-    keys = ("ca_certificate", "ca_key", "ca_key_password", "key", "subject", "encryption", "validity")
-    lines = "\n".join(f'{key} = "x"' for key in keys)
-    found = mistakes(tmp_path, with_identity(CONFIG, f'type = "pkcs12"\n{lines}'))
-    assert "is missing" in found.pop("identity.file")
-    assert found.keys() == {f"identity.{key}" for key in keys}
-    assert all("not supported by this version; name one with file" in each for each in found.values())
-
-
 # --- the file itself -------------------------------------------------------------------------------------------
 
 

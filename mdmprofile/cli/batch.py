@@ -112,6 +112,7 @@ def command(
     """
     now = at or right_now()
     _refuse_contradictions(session, again=again, keep=keep, archive=archive, engine=engine, scheduler=scheduler)
+    on_cluster = _judge_scheduler(scheduler, jobs)
     given = parse_variables(variables)
     if "device" in given:
         raise click.UsageError("--var device.…: the table has the devices' values")
@@ -134,6 +135,7 @@ def command(
                 Spool(rows, names, source=source, shard=shard, progress=lambda count: reading.tell(count, 0))
             )
         trial = try_out(maker, spool.devices())
+        trial = trial._replace(findings=by_severity((*trial.findings, *on_cluster)))
         tally, rows_found = None, (spool.bad, spool.findings)
         if strict and not spool.bad and not has_errors(trial.findings):
             rows_found = try_all(maker, spool.devices(), source=source, common=trial.findings)
@@ -171,6 +173,16 @@ def _refuse_contradictions(
         _form_of(archive)
     if (engine == "dask") != (scheduler is not None):
         raise click.UsageError("--engine dask and --scheduler go together")
+
+
+def _judge_scheduler(scheduler: str | None, jobs: int | None) -> tuple[Finding, ...]:
+    if scheduler is None:
+        return ()
+    if jobs is not None:
+        raise click.UsageError("--jobs is for this machine; a Dask cluster uses all its workers")
+    from mdmprofile.devices.cluster import judge_scheduler  # noqa: PLC0415 - few have a cluster
+
+    return judge_scheduler(scheduler)
 
 
 def _form_of(archive: Path) -> Form:

@@ -20,10 +20,13 @@ from mdmprofile.cli.session import Session, with_session
 from mdmprofile.folders import Choice
 from mdmprofile.probe.locations import is_url
 from mdmprofile.probe.network import Route
+from mdmprofile.recorded import for_people
 from mdmprofile.reports.model import View
 from mdmprofile.secret import SecretSource
 from mdmprofile.survey import Asked, judge_targets
 from mdmprofile.targets import Begin, Keys, Target, read_targets
+
+_FOR_PEOPLE = ("text", "html", "ics")
 
 
 @click.command("check")
@@ -76,12 +79,14 @@ def command(
     at: datetime | None,
     **flags: Any,  # noqa: ANN401 - the route's and the recipient's flags
 ) -> int:
-    """Judge the dates of everything in profiles, certificate files, directories, configs and servers.
+    """Judge the dates of everything in profiles, certificate files, directories, configs, ledgers and servers.
 
     Every certificate of every bundle counts, by its role: what is baked into the profile is held against the planned
     replacement, what is renewed elsewhere against --warn and --critical alone. Of a directory, and those below it,
     every profile, certificate file and config counts, hidden files excepted. With a config beside its profile, or
-    with --identity-validity, the SCEP or ACME identities of the profile count too.
+    with --identity-validity, the SCEP or ACME identities of the profile count too. Of a ledger.sqlite every device's
+    identity counts; of more than a hundred, those that end on one day are one line for people, and each a row of
+    --format csv and json.
 
     Of https://HOST[:PORT] every certificate counts that the server sends. A URL that ends with /MDMServiceConfig is
     fetched, with the trust profile and the anchors behind it; so is one of a profile or certificate file. Whether a
@@ -95,6 +100,7 @@ def command(
       mdmprofile check out/enroll.mobileconfig --replace-on 2027-06-01
       mdmprofile check enroll.toml pki/ https://mdm.example.com --quiet
       mdmprofile check /etc/ssl fleet/ --include '*.mobileconfig' --exclude 'fleet-2019/**' --exclude old
+      mdmprofile check fleet/ledger.sqlite --replace-on 2027-06-01 --format csv -o devices.csv
       mdmprofile check bundle.p7b --format json --at 2027-01-01
       mdmprofile check enroll.toml --format prometheus -o mdmprofile.prom
     """
@@ -113,6 +119,8 @@ def command(
             progress=progress.tell,
             begin=_servers(targets, route, now, keys, trusted),
         )
+        if session.report_format in _FOR_PEOPLE:
+            read = map(for_people, read)
         found = judge_targets(read, now=now, asked=Asked(replace_on, margin, warn, critical), anchors=trusted)
     return session.finish(View(now, **found._asdict()), output=output)
 

@@ -176,7 +176,7 @@ def overrides_of(flags: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if flag.endswith(("password_file", "challenge_file", "pin_file")):
             value = {"file": value}  # noqa: PLW2901 - a flag names the secret's file
         elif flag in {"signer_command", "signer_cms_command"}:
-            value = _words(flag, value)  # noqa: PLW2901 - a command is a list in the config
+            value = words_of(flag, value)  # noqa: PLW2901 - a command is a list in the config
         tables.setdefault(table, {})[key] = list(value) if isinstance(value, tuple) else value
         kinds |= {kind: flag for prefix, kind in _TYPES.items() if flag.startswith(prefix)}
     if len(kinds) > 1:
@@ -206,7 +206,7 @@ def in_flags() -> Iterator[None]:
         raise
 
 
-def _words(flag: str, value: str) -> list[str]:
+def words_of(flag: str, value: str) -> list[str]:
     """A command line as the list that is run; quotes are understood, and no shell is."""
     import shlex  # noqa: PLC0415 - seldom needed
 

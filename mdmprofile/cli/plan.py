@@ -16,6 +16,7 @@ from mdmprofile.cli.session import Session, with_session
 from mdmprofile.errors import InputError, collect
 from mdmprofile.findings import by_severity
 from mdmprofile.plan import Thresholds, assume_sent, judge_dates
+from mdmprofile.recorded import by_day
 from mdmprofile.reports.model import FileReport, View, inside
 from mdmprofile.reports.plan import as_dict, headline, sections
 from mdmprofile.schedule import make_schedule
@@ -51,8 +52,8 @@ def command(
 
     Of a config, for the profile that will be sent, or of a profile as it was sent. Where both the old and the next
     root are in it, or where a root ends first, the steps are those of a change of the CA: the overlap profile, the
-    wait for the fleet (the margin), the server's move, the old root's end. --format ics is a calendar with alarms;
-    imported again, it moves its events.
+    wait for the fleet (the margin), the server's move, the old root's end. Of a ledger.sqlite, day by day, which
+    devices need a new identity. --format ics is a calendar with alarms; imported again, it moves its events.
 
     \b
     Example:
@@ -67,6 +68,8 @@ def command(
     password = SecretSource("file", password_file, "--password-file").fetch() if password_file else None
     keys = Keys(password, load_recipient(flags))
     read = _read(name, now=now, keys=keys, variables=parse_variables(variables), validity=identity_validity)
+    if read.listed is not None:
+        read = by_day(read)
     given = {key: value for key, value in flags.items() if value is not None}
     thresholds = (read.thresholds or Thresholds())._replace(**given)
     plan = make_schedule(
@@ -112,8 +115,8 @@ def _read(name: str, *, now: datetime, keys: Keys, variables: dict[str, Any], va
 
 
 def _assumed(target: Target, now: datetime) -> Target:
-    """The target, told that its identity is counted from today where no signature says when the profile was made."""
-    if target.signing_time is not None:
+    """The target, told that its identity is counted from today where nothing says when the profile was made."""
+    if target.signing_time is not None or target.listed is not None:
         return target
     sent = target.built if target.built and os.path.isfile(target.built) else ""  # noqa: PTH113 - as for folders
     watched, notes = [], []

@@ -7,7 +7,7 @@ the place of none.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from mdmprofile.errors import TemplateError, UnfilledError
 from mdmprofile.printable import shown
@@ -35,7 +35,7 @@ class FileNames:
     """
 
     def __init__(self, template: str, columns: Collection[str], variables: Variables) -> None:
-        self._fill = compiled(template)
+        self._fill = _default_name if template == DEFAULT_NAME else compiled(template)
         self._variables = dict(variables)
         names = names_in(template)
         asked = {each.removeprefix("device.") for each in names if each.startswith("device.")}
@@ -45,10 +45,11 @@ class FileNames:
         except UnfilledError:
             # Where every name is known, it is a piece of a value that x does not have.
             for name in sorted(asked.difference(known)):
-                raise _unknown(f"the device table has no column {name}", name, known) from None
+                message = f"the device table has no column {name}"
+                raise _unknown(message, name, {each: each for each in known}) from None
+            here = {each: f"device.{each}" for each in known} | {each: each for each in variables}
             for name in sorted(each for each in names if "." not in each and each not in {"device", *variables}):
-                near = [f"device.{each}" for each in known]
-                raise _unknown(f"a variable is not known: {name}", f"device.{name}", [*near, *variables]) from None
+                raise _unknown(f"a variable is not known: {name}", name, here) from None
 
     def of(self, values: Mapping[str, str]) -> str:
         """The path of a device's file below the output directory, its parts separated by ``/``.
@@ -74,11 +75,16 @@ class FileNames:
         return self._fill(self._variables | {"device": without}).count("/") != name.count("/")
 
 
-def _unknown(message: str, name: str, known: Iterable[str]) -> UnfilledError:
+def _default_name(variables: Variables) -> str:
+    """What the default template gives, without a template's time."""
+    device: Mapping[str, str] = variables["device"]
+    return f"{device.get('serial') or device.get('udid', '')}.mobileconfig"
+
+
+def _unknown(message: str, name: str, known: Mapping[str, str]) -> UnfilledError:
     near = nearest(name, known)
-    return UnfilledError(
-        message, hint=f"did you mean {near}?" if near else f"known are: {', '.join(sorted(known)[:_LISTED])}"
-    )
+    listed = ", ".join(sorted(known.values())[:_LISTED])
+    return UnfilledError(message, hint=f"did you mean {known[near]}?" if near else f"known are: {listed}")
 
 
 def _objection(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -98,7 +99,8 @@ class Lines(Iterator[str]):
         """The error with the line; ``done`` is how many bytes were read when it came up."""
         before, byte = self._rest, ""
         if isinstance(error, UnicodeDecodeError):
-            before += error.object[: error.start].decode(encoding, "ignore")
+            with contextlib.suppress(UnicodeError):
+                before += error.object[: error.start].decode(encoding, "ignore")
             byte = f" (byte {done - len(error.object) + error.start})"
         return InputError(
             f"is not text in {encoding.upper()}{byte}",

@@ -30,7 +30,10 @@ class Engine(Protocol):
         """Begin a unit; what is returned waits for it, and raises what stopped it."""
 
     def close(self) -> None:
-        """Give up what is not begun yet, and end the workers."""
+        """Let the workers go; every unit was waited for."""
+
+    def abort(self) -> None:
+        """End the workers at once, whatever they are doing: the next run makes it again."""
 
 
 class Here:
@@ -48,6 +51,8 @@ class Here:
 
     def close(self) -> None:
         """Nothing goes on."""
+
+    abort = close
 
 
 class Processes:
@@ -69,7 +74,18 @@ class Processes:
         return lambda: _result(future)
 
     def close(self) -> None:
-        """Wait for the units that are being worked on."""
+        """Wait for the processes to end."""
+        self._pool.shutdown()
+
+    def abort(self) -> None:
+        """Kill the processes.
+
+        Waiting for them would keep a person who interrupts, and a second interruption meanwhile would leave them and
+        Python's own end waiting for each other.
+        """
+        # Python 3.14 has kill_workers for it.
+        for each in list((self._pool._processes or {}).values()):  # noqa: SLF001
+            each.kill()
         self._pool.shutdown(cancel_futures=True)
 
 

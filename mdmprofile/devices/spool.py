@@ -118,8 +118,8 @@ class Spool:
         database.execute("BEGIN")
         good = database.executemany(_INSERT, self._records(rows, names, source, progress)).rowcount
         for column in _SAME:
-            database.execute(_TWICE.format(column=column))
-            database.execute(_LATER.format(column=column))
+            if database.execute(_TWICE.format(column=column)).rowcount:
+                database.execute(_LATER.format(column=column))
         database.execute("COMMIT")
         (later,) = database.execute("SELECT count(*) FROM later").fetchone()
         for line, column, first in database.execute(_FIRST_LATER, (MAX_FINDINGS,)):

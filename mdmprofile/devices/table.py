@@ -17,7 +17,7 @@ from mdmprofile.propertylist import not_xml
 MAX_FIELD = 64 * 1024
 _HEADER_LINES = 100
 _QUOTES = "check that every quote is closed"
-# Numbers stay as they are written: a serial number of digits has zeros in front, or more digits than Python reads.
+# Numbers stay as they are written: a serial number can be one, of more digits than Python reads.
 _JSON = json.JSONDecoder(object_pairs_hook=tuple, parse_int=str, parse_float=str, parse_constant=str)
 
 
@@ -110,7 +110,7 @@ class _CsvReader:
             header.append(more)
         self.reader = csv.reader(self._feed(header), delimiter=_delimiter(header), strict=True, skipinitialspace=True)
         try:
-            headers = next(self.reader)
+            headers = [each.strip() for each in next(self.reader)]
         except csv.Error as error:
             where = f"{source}:{self.skipped + 1}"
             raise InputError(f"its header is not CSV: {error}", where=where, hint=_QUOTES) from None

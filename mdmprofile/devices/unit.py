@@ -78,6 +78,11 @@ def maker_of(recipe: Recipe) -> ProfileMaker:
     return ProfileMaker(recipe)
 
 
+def forget() -> None:
+    """Give up the maker with its keys, in a process that lives on for others."""
+    maker_of.cache_clear()
+
+
 def staged(staging: Path, number: int) -> str:
     """Where a profile is until it is recorded. As text: making a ``Path`` takes longer than anything else here."""
     return f"{staging}/{number}.new"

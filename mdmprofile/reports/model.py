@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -52,15 +52,31 @@ class FileReport(NamedTuple):
 
     def dated(self) -> Iterator[tuple[Finding, Sequence[Watched]]]:
         """Every finding with what it says the dates of; with nothing where it is about something else."""
-        known: dict[tuple[str, str], list[Watched]] = {}
+        places: dict[str, list[Watched]] = {each.where: [] for each in self.findings}
         for each in self.watched:
-            for beginning in beginnings(each):
-                known.setdefault((inside(self.source, each.where), beginning), []).append(each)
-        # A bundle can hold thousands in one place, so that no finding may be held against each of them.
-        sizes = sorted({len(beginning) for _, beginning in known})
+            place = inside(self.source, each.where)
+            if place in places:
+                places[place].append(each)
+        # A bundle can hold thousands in one place, so that no finding may be held against each of them. Of places with
+        # one, nothing is kept: of those of a hundred thousand devices, it would fill the memory.
+        crowded = {place: _Beginnings(there) for place, there in places.items() if len(there) > 1}
         for found in self.findings:
-            keys = ((found.where, found.message[:size]) for size in sizes)
-            yield found, next((known[key] for key in keys if key in known), ())
+            known = crowded.get(found.where) or _Beginnings(places[found.where])
+            yield found, known.of(found.message)
+
+
+class _Beginnings:
+    """Which of the things in one place a message is about: that which it begins with."""
+
+    def __init__(self, watched: Iterable[Watched]) -> None:
+        self._known: dict[str, list[Watched]] = {}
+        for each in watched:
+            for beginning in beginnings(each):
+                self._known.setdefault(beginning, []).append(each)
+        self._sizes = sorted(set(map(len, self._known)))
+
+    def of(self, message: str) -> Sequence[Watched]:
+        return next((self._known[message[:size]] for size in self._sizes if message[:size] in self._known), ())
 
 
 def inside(source: str, where: str) -> str:

@@ -78,6 +78,6 @@ def _step(step: Step) -> Iterable[Line]:
 
 def _tell(each: Watched) -> str:
     """What makes the end known: the issuer's validity, or the password of the PKCS#12."""
-    if each.name.startswith("from "):
-        return "set identity.validity in the config to what the issuer grants, or give --identity-validity"
-    return f"give the password of {each.where}"
+    if each.name.startswith("in the PKCS#12 "):
+        return f"give the password of {each.where}"
+    return "set identity.validity in the config to what the issuer grants, or give --identity-validity"
