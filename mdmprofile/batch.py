@@ -23,6 +23,7 @@ from mdmprofile.findings import Finding
 from mdmprofile.identities import fresh_serial_number
 from mdmprofile.inputs import MAX_PROFILE, is_same, read_file
 from mdmprofile.ledger import LEDGER_NAME, MADE, Begun, Entry, Ledger, Recorded, hold
+from mdmprofile.ledger_rows import folded
 from mdmprofile.maker import ProfileMaker
 from mdmprofile.output import flush_disks, make_directory, move, remove, write_staged
 from mdmprofile.recovery import AT_ONCE, batches, recover, remove_replaced, sha256_of
@@ -358,6 +359,6 @@ def _keys(name: str, device: Device | Entry) -> Iterator[tuple[str, str]]:
     """What no two profiles have in common."""
     yield "name", name
     if device.udid:
-        yield "udid", device.udid.lower()
+        yield "udid", folded(device.udid)
     if device.serial:
-        yield "serial", device.serial.lower()
+        yield "serial", folded(device.serial)

@@ -55,6 +55,9 @@ def _shape_of(values: Sequence[str]) -> object:
 
 
 def _shape(text: str) -> object:
+    if text.isalnum() and text.isascii():
+        # As most are.
+        return len(text), text.isdigit()
     odd = "".join(sorted(set(_PLAIN.sub("", text))))
     bare = text.strip()
     return len(text), len(text.encode("utf-8", "replace")), odd, text.isdigit(), text != bare, not bare
