@@ -33,7 +33,7 @@ STAGING = ".mdmprofile-staging"
 MAX_FINDINGS = 1000
 # So that a unit takes a fraction of a second, or a few where RSA keys are made: small enough to share out evenly, and
 # large enough for the ledger's commits not to matter.
-_UNIT, _UNIT_RSA = 128, 8
+_UNIT, _UNIT_RSA = 256, 8
 
 _AGAIN = "--again makes them again, with new identities; --keep leaves them; or write elsewhere with -o"
 Tell = Callable[[int, int], None]

@@ -78,7 +78,8 @@ class _Files:
 
     def has(self, path: Path) -> bool:
         """Whether the file has a writer in this process."""
-        return os.path.realpath(path) in self._open.values()
+        # A path that cannot be has none; why it cannot be is said when it is opened.
+        return "\0" not in str(path) and os.path.realpath(path) in self._open.values()
 
 
 _FILES = _Files()
