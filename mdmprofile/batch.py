@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ MAX_FINDINGS = 1000
 _UNIT, _UNIT_RSA = 256, 8
 
 _AGAIN = "--again makes them again, with new identities; --keep leaves them; or write elsewhere with -o"
+_NEVER = datetime.max.replace(tzinfo=UTC)
 Tell = Callable[[int, int], None]
 _Unit = Sequence[tuple[Item, "_Job"]]
 
@@ -44,20 +45,26 @@ class Order(NamedTuple):
     """What to do with devices that have a profile already.
 
     Those whose profile is as it was made are left alone. One that was made from another config or another row is made
-    again with ``again``, left alone with ``keep``, and without either the run is refused.
+    again with ``again``, left alone with ``keep``, and without either the run is refused. One whose identity ends
+    before ``renew`` (aware UTC) is made again, with a new identity.
     """
 
     again: bool = False
     keep: bool = False
+    renew: datetime | None = None
 
 
 class Tally(NamedTuple):
-    """What a run came to: how many devices' profiles were made, were there already, or failed; and what was found."""
+    """What a run came to: how many devices' profiles were made, were there already, or failed; and what was found.
+
+    ``first`` is the profile, of those that were there already, whose identity ends first.
+    """
 
     made: int
     kept: int
     failed: int
     findings: tuple[Finding, ...]
+    first: Entry | None = None
 
 
 class _Old(NamedTuple):
@@ -162,6 +169,7 @@ class _Run:
         self._order = order
         self._config = config
         self._doubtful = doubtful
+        self._first: Entry | None = None
         self._fresh = ledger.count() == 0
         self._now: datetime = maker.recipe.now
         self._findings: dict[Finding, None] = {}
@@ -212,7 +220,7 @@ class _Run:
                 finish()
         while pending:
             finish()
-        return Tally(made, spool.count - todo, self._failed, tuple(self._findings))
+        return Tally(made, spool.count - todo, self._failed, tuple(self._findings), self._first)
 
     def _all_jobs(self, spool: Spool) -> Iterator[_Job]:
         for some in batches(spool.devices(), AT_ONCE):
@@ -231,10 +239,16 @@ class _Run:
             changed = (entry.config_sha256, entry.name) != (made_from, name)
             if changed and self._order.again:
                 yield _Job(device, name, made_from, old, changed=True)
-            elif not self._is_whole(entry):
+            elif self._ends_too_soon(entry) or not self._is_whole(entry):
                 yield _Job(device, name, made_from, old)
             elif changed and not self._order.keep:
                 yield _Job(device, name, made_from, old, changed=True)
+            elif entry.not_after is not None:
+                self._first = min(self._first or entry, entry, key=lambda each: each.not_after or _NEVER)
+
+    def _ends_too_soon(self, entry: Entry) -> bool:
+        renew = self._order.renew
+        return renew is not None and entry.not_after is not None and entry.not_after < renew
 
     def _is_whole(self, entry: Entry) -> bool:
         path = self._directory / entry.name

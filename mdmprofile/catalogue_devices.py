@@ -50,6 +50,12 @@ DEVICE_RULES: dict[str, Rule] = {
         "renew the CA, or ask for a shorter validity",
         f"{RFC5280}#section-6.1.3",
     ),
+    "scep.shared-challenge": Rule(
+        "warning",
+        "Every device of a batch gets the same SCEP challenge.",
+        'give each its own: challenge = "{{ device.challenge }}" for a column of the table, or a command',
+        "mdmprofile",
+    ),
     "devices.row": Rule(
         "error", "A row of the device table cannot be read.", "correct that row, and run it again", "mdmprofile"
     ),

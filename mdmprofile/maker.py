@@ -25,7 +25,13 @@ from mdmprofile.config_issuing import issuing_settings
 from mdmprofile.cutting import PKCS12_NAME, Cut, cut, fetches_challenge, with_challenge
 from mdmprofile.errors import TemplateError, collect
 from mdmprofile.findings import Finding, by_severity, finding, has_errors
-from mdmprofile.for_many import has_individual_names, refuse_individual, refuse_lost_passwords
+from mdmprofile.for_many import (
+    has_individual_names,
+    judge_sharing,
+    refuse_individual,
+    refuse_lost_passwords,
+    refuse_shared_identifier,
+)
 from mdmprofile.identities import IssuedIdentity, Issuer, fresh_client_identifier, judge_issuer
 from mdmprofile.materials import Materials, Pkcs12File, load_issuer, load_materials
 from mdmprofile.moments import shift
@@ -101,6 +107,7 @@ class ProfileMaker:
         self._static = config_of(recipe.tables, renderer(recipe.variables), lenient=True)
         refuse_individual(self._static)
         refuse_lost_passwords(self._static, recipe.tables)
+        refuse_shared_identifier(self._static, recipe.tables)
         sources = self._sources()
         self._shared = load_materials(self._static, sources=sources, enrollment=False)
         if self._shared.errors:
@@ -115,7 +122,9 @@ class ProfileMaker:
             None if self._ca is None else Pkcs12File(b"pkcs12", self._ca.certificate, (), _STAND_IN, PKCS12_NAME)
         )
         self._keep(sources)
-        self.findings = by_severity((*self._judge_signer(), *self._judge_issuer()))
+        self.findings = by_severity(
+            (*self._judge_signer(), *self._judge_issuer(), *judge_sharing(self._static, recipe.tables))
+        )
         usable = self._usable = not has_errors(self.findings)
         self._signer = self._completed_signer()
         self._sign = Seal(self._signer).sign if usable and isinstance(self._signer, Identity) else self._sign_outside

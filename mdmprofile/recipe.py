@@ -25,6 +25,8 @@ FRESH = "{{ fresh.client_identifier }}"
 _ENCODER = json.JSONEncoder(sort_keys=True, default=str)
 # In a template: an absent value is no mistake.
 _OTHER_WAY = re.compile(r"\{%|\bif\b|\bor\b|\bdefault\b|\bd\(")
+# The device itself, not one of its values by name.
+_WHOLE = re.compile(r"\bdevice\b(?!\s*(?:\.|\[\s*['\"]))")
 # What says when a profile is to be replaced, and is not in it.
 _PLANNING = frozenset(("replace_on", "replace_margin", "warn", "critical"))
 
@@ -52,9 +54,29 @@ class Recipe:
     def made_from(self, device: Mapping[str, str]) -> str:
         """What a device's profile is made from as SHA-256, lower-case hexadecimal: another one makes another profile.
 
-        The time, and the dates of the planned replacement, are no part of it.
+        The time, the dates of the planned replacement, and values that no template asks for are no part of it.
         """
+        if self._columns is not None:
+            device = {name: device.get(name, "") for name in self._columns}
         return hashlib.sha256(f"{self._digest}{_canonical(device)}".encode()).hexdigest()
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """Every variable that a template speaks of; what is wrong with a template is said when it is filled."""
+        found: set[str] = set()
+        for text in texts_of(self.tables.values):
+            with contextlib.suppress(TemplateError):
+                found |= names_in(str(text))
+        return frozenset(found)
+
+    @cached_property
+    def _columns(self) -> tuple[str, ...] | None:
+        """The columns that make a profile another one; None where a template may ask for any."""
+        if any(_WHOLE.search(str(text)) for text in texts_of(self.tables.values) if has_template(str(text))):
+            return None
+        asked = {name.removeprefix("device.") for name in self._names if name.startswith("device.")}
+        # The subject of an identity that is issued here names the device by these where nothing else is said.
+        return tuple(sorted(asked | {"serial", "udid"}))
 
     @cached_property
     def _digest(self) -> str:
@@ -68,7 +90,8 @@ class Recipe:
         def spoken(value: object) -> str:
             return _place(value, base) if isinstance(value, Path) else str(value)
 
-        text = json.dumps([tables, self.variables, files], sort_keys=True, default=spoken)
+        variables = {name: value for name, value in self.variables.items() if name in self._names}
+        text = json.dumps([tables, variables, files], sort_keys=True, default=spoken)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -131,7 +154,7 @@ def texts_of(value: object) -> Iterator[str | Path]:
 
 def keeping(recipe: Recipe, files: Mapping[Path, bytes], known: Mapping[str, str]) -> Recipe:
     """The recipe with what was read for it, except files and secrets that each device has its own of."""
-    static = {key: value for key, value in known.items() if not _is_individual(recipe.tables, key)}
+    static = {key: value for key, value in known.items() if not is_individual(recipe.tables, key)}
     shared = _shared_paths(recipe)
     common = {path: data for path, data in files.items() if path in shared}
     kept = Kept(dict(recipe.kept.files) | common, dict(recipe.kept.secrets) | static)
@@ -148,7 +171,8 @@ def _shared_paths(recipe: Recipe) -> set[Path]:
     return found
 
 
-def _is_individual(tables: ConfigTables, key: str) -> bool:
+def is_individual(tables: ConfigTables, key: str) -> bool:
+    """Whether the value of a config key is each device's own: a template, or a challenge that a command prints."""
     table, _, name = key.partition(".")
     values = tables.values.get(table)
     value = values.get(name) if isinstance(values, Mapping) else None

@@ -33,7 +33,7 @@ def read_ledger(path: Path) -> Target:
     source = str(path)
     with Ledger.read(path) as ledger:
         for each in ledger.entries():
-            watched.append(_watched(each, source))
+            watched.append(watched_entry(each, source))
             listed.add(_digest(each.profile_sha256))
     watched.sort(key=_end)
     return Target(tuple(watched), listed=frozenset(listed - {b""}))
@@ -79,7 +79,8 @@ def by_day(target: Target) -> Target:
     return target._replace(watched=tuple(sorted(watched, key=_end)))
 
 
-def _watched(entry: Entry, source: str) -> Watched:
+def watched_entry(entry: Entry, source: str) -> Watched:
+    """The identity in one profile that the ledger ``source`` lists."""
     device = " ".join(filter(None, (entry.serial, f"({entry.udid})" if entry.serial and entry.udid else entry.udid)))
     name = (device or entry.name)[:_LONGEST_NAME]
     begin, end = entry.not_before, entry.not_after

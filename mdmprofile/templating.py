@@ -173,7 +173,10 @@ def _explaining() -> Iterator[None]:
     try:
         yield
     except jinja2.UndefinedError as error:
-        raise UnfilledError(f"a variable is not known: {error.message}", hint="give it with --var NAME=VALUE") from None
+        hint = "give it with --var NAME=VALUE"
+        if str(error.message).startswith("'device'"):
+            hint = "give it with --var device.NAME=VALUE; for many devices there is mdmprofile batch"
+        raise UnfilledError(f"a variable is not known: {error.message}", hint=hint) from None
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"the template is malformed: {error.message}", hint="correct it") from None
     except jinja2.TemplateRuntimeError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import plistlib
+import re
 import subprocess
 import sys
 import tarfile
@@ -34,7 +35,7 @@ from batches import (
 from conftest import Command, Outcome, system_tool
 from mdmprofile.ledger import ABANDONED, MADE, SUPERSEDED
 from mdmprofile.moments import stamp
-from pki import NOW, Site, ec_key, issue, rsa_key
+from pki import DAY, NOW, Site, ec_key, issue, rsa_key
 from test_check import program, terminal
 from test_pkcs11 import PIN, Desk, certificate, module, private
 
@@ -56,7 +57,7 @@ def batch(mdmprofile: Command) -> Batch:
         file = site.folder / "devices.csv"
         file.write_bytes(table.encode() if isinstance(table, str) else table)
         where = ("-c", site.config, "-o", site.folder / "out")
-        return mdmprofile("batch", file, *where, "--at", at, "--format", form, *flags)
+        return mdmprofile("batch", file, *where, "--format", form, *flags, at=at)
 
     return call
 
@@ -577,6 +578,7 @@ def test_changed_config_is_refused_until_somebody_says_what_to_do(tmp_path: Path
 def test_changed_row_is_refused_until_somebody_says_what_to_do(tmp_path: Path, batch: Batch) -> None:
     """The other rows are as they were."""
     site = fleet_site(tmp_path)
+    site.edit(lambda text: text.replace('"Example MDM"', '"{{ device.note }}"'))
     table = devices_csv(4, "note")
     batch(site, table)
     changed = table.replace("note-2", "other")
@@ -586,6 +588,49 @@ def test_changed_row_is_refused_until_somebody_says_what_to_do(tmp_path: Path, b
     outcome = batch(site, changed, "--again")
     assert (outcome.code, outcome.json["devices"]["made"], outcome.json["devices"]["kept"]) == (0, 1, 3)
     assert_in_order(tmp_path / "out")
+
+
+def test_column_and_variable_that_nothing_asks_for_change_nothing(tmp_path: Path, batch: Batch) -> None:
+    """A note in a spreadsheet is no reason to issue a fleet's identities again."""
+    site = fleet_site(tmp_path)
+    batch(site, devices_csv(4))
+    outcome = batch(site, devices_csv(5, "note"), "--var", "site=x")
+    assert (outcome.code, outcome.json["devices"]["made"], outcome.json["devices"]["kept"]) == (0, 1, 4)
+
+
+def test_identities_that_end_too_soon_are_issued_again(tmp_path: Path, batch: Batch) -> None:
+    """Those of other devices stay, and the old ones are kept on record; the next run has nothing to do."""
+    site = fleet_site(tmp_path)
+    batch(site, devices_csv(3))
+    old = assert_in_order(tmp_path / "out")
+    later = stamp(NOW + 100 * DAY)
+    outcome = batch(site, devices_csv(4), at=later)
+    assert (outcome.json["devices"]["made"], outcome.json["devices"]["kept"]) == (1, 3)
+    outcome = batch(site, devices_csv(4), "--renew", stamp(NOW + 400 * DAY), at=later)
+    assert (outcome.code, outcome.json["devices"]["made"], outcome.json["devices"]["kept"]) == (0, 3, 1)
+    made = assert_in_order(tmp_path / "out")
+    for name, each in old.items():
+        assert made[name].entry.certificate_serial != each.entry.certificate_serial
+    assert [each.state for each in rows_of(tmp_path / "out")].count(SUPERSEDED) == 3
+    outcome = batch(site, devices_csv(4), "--renew", stamp(NOW + 400 * DAY), at=later)
+    assert (outcome.json["devices"]["made"], outcome.json["devices"]["kept"]) == (0, 4)
+
+
+def test_identity_that_a_device_keeps_is_judged(tmp_path: Path, batch: Batch) -> None:
+    """A new one would end later, but this device has none."""
+    site = fleet_site(tmp_path)
+    batch(site, devices_csv(2))
+    outcome = batch(site, devices_csv(2), "--replace-on", stamp(NOW + 361 * DAY), at=stamp(NOW + 360 * DAY))
+    assert "expiry.critical" in outcome.rules
+    assert "S00000" in outcome.json["plan"]["limited_by"]
+
+
+def test_challenge_that_every_device_gets_is_a_warning(tmp_path: Path, batch: Batch) -> None:
+    """The column of the table may have been meant; a column or a command is none."""
+    site = fleet_site(tmp_path, SCEP.replace('"{{ device.challenge }}"', '"the same"'))
+    assert "scep.shared-challenge" in batch(site, devices_csv(2, "challenge")).rules
+    site = fleet_site(tmp_path / "other", SCEP)
+    assert "scep.shared-challenge" not in batch(site, devices_csv(2, "challenge")).rules
 
 
 def test_both_words_at_once_are_refused(tmp_path: Path, batch: Batch) -> None:
@@ -805,7 +850,9 @@ def test_interruption_is_an_exit_code_of_its_own(tmp_path: Path) -> None:
             assert process.poll() is None
         process.send_signal(2)
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err.strip()) == (130, b"mdmprofile: interrupted")
+    how_far, last = err.decode().split("\n", 1)
+    assert re.fullmatch(r"mdmprofile: \d+ of 40 devices are done; run it again, and it goes on from there", how_far)
+    assert (process.returncode, last.strip()) == (130, "mdmprofile: interrupted")
     outcome = program("batch", tmp_path / "devices.csv", "-c", site.config, "-o", tmp_path / "out", "--at", AT)
     assert outcome.returncode == 0
     assert len(assert_in_order(tmp_path / "out")) == 40

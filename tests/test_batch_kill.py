@@ -161,7 +161,8 @@ def test_interruption_ends_every_process_even_when_it_comes_twice(site: Site, pa
     set_identity(site, ISSUED.replace("p256", "rsa4096"))
     small(site, 40)
     code, said = run_and_kill(site, Moment("staged"), victim=twice)
-    # The second one may find Python on its way out.
-    assert code in (130, -signal.SIGINT)
-    assert said.strip() == "mdmprofile: interrupted"
+    assert code == 130
+    # Python's own helper may complain of what the killed processes had.
+    lines = [line for line in said.splitlines() if line.startswith("mdmprofile: ")]
+    assert lines[-1] == "mdmprofile: interrupted"
     assert_halfway(site.folder / "out")

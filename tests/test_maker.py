@@ -318,10 +318,14 @@ def test_client_identifier_of_a_template_is_what_is_told(tmp_path: Path, templat
         assert made.client_identifier.lower().endswith(f"s{number}")
 
 
-def test_client_identifier_of_a_flag_is_kept(tmp_path: Path) -> None:
-    """Whoever names one on the command line means it."""
-    maker = maker_of(fleet_site(tmp_path, ACME, signed=False), overrides={"identity": {"client_identifier": "mine"}})
-    assert maker.make({"serial": "S1"}, now=NOW).client_identifier == "mine"
+def test_client_identifier_of_a_flag_must_be_each_devices_own(tmp_path: Path) -> None:
+    """A server takes one once, so what is the same for all is refused; a template is kept."""
+    site = fleet_site(tmp_path, ACME, signed=False)
+    with pytest.raises(ConfigError, match="is the same for every device") as caught:
+        maker_of(site, overrides={"identity": {"client_identifier": "mine"}})
+    assert caught.value.where == "identity.client_identifier"
+    maker = maker_of(site, overrides={"identity": {"client_identifier": "mine-{{ device.serial }}"}})
+    assert maker.make({"serial": "S1"}, now=NOW).client_identifier == "mine-S1"
 
 
 @pytest.mark.parametrize(
@@ -473,7 +477,10 @@ def test_recipe_knows_another_file_behind_the_same_config(tmp_path: Path) -> Non
 
     first = digest()
     assert digest(overrides={"output": {"directory": "x"}, "profile": {"replace_on": "2031-12-01"}}) == first
-    assert digest(variables={"site": "x"}) != first
+    assert digest(variables={"site": "x"}) == first
+    site.edit(lambda text: text.replace('"Example MDM"', '"{{ site }}"'))
+    assert digest(variables={"site": "x"}) != digest(variables={"site": "y"})
+    site.edit(lambda text: text.replace('"{{ site }}"', '"Example MDM"'))
     (tmp_path / "root.pem").write_bytes(site.root.pem + site.intermediate.pem)
     assert digest() != first
 

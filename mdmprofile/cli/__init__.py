@@ -143,7 +143,13 @@ def _attempt(words: list[str]) -> int:
 
 def main() -> NoReturn:
     """The console script."""
-    sys.exit(run())
+    code = run()
+    if code == INTERRUPTED:
+        import signal  # noqa: PLC0415 - seldom needed
+
+        # Whoever presses the keys again wants the end that is already coming, not a traceback of Python's from it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _report(error: Any, words: list[str]) -> int:  # noqa: ANN401 - an MdmprofileError, imported late

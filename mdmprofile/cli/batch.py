@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ import click
 from mdmprofile.batch import Order, Tally, members, run_batch
 from mdmprofile.cli.build import payload_rows
 from mdmprofile.cli.config_flags import CONFIG_OPTIONS, chosen, parse_variables
-from mdmprofile.cli.params import FILE, report_options, right_now
+from mdmprofile.cli.params import FILE, MOMENT, report_options, right_now
 from mdmprofile.cli.progress import Progress
 from mdmprofile.cli.session import Session, ask, with_session
 from mdmprofile.devices.archive import Form, write_archive
@@ -32,8 +32,9 @@ from mdmprofile.ledger import LEDGER_NAME
 from mdmprofile.maker import ProfileMaker
 from mdmprofile.output import STDOUT, streamed
 from mdmprofile.output import place_of as place_of_output
-from mdmprofile.plan import make_plan
+from mdmprofile.plan import judge_dates, make_plan
 from mdmprofile.recipe import Recipe, needed_columns, recipe_of
+from mdmprofile.recorded import watched_entry
 from mdmprofile.reports.model import View
 
 # Below this many devices, starting processes takes longer than the work.
@@ -64,6 +65,7 @@ class _Shard(click.ParamType[tuple[int, int]]):
 @click.option("--strict", is_flag=True, help="Write nothing when a row is bad.")
 @click.option("--again", is_flag=True, help="Make profiles from an earlier config or row again, with new identities.")
 @click.option("--keep", is_flag=True, help="Leave profiles from an earlier config or row as they are.")
+@click.option("--renew", type=MOMENT, help="Make profiles again whose identities end before this date.")
 @click.option("--archive", type=FILE, help="Put every profile into this .tar or .zip too; - is a tar on stdout.")
 @click.option("--jobs", type=click.IntRange(1, 1024), help="Processes at once.  [default: one for each core]")
 @click.option("--shard", type=_Shard(), help="Only the Kth of N parts of the table.")
@@ -86,6 +88,7 @@ def command(
     strict: bool,
     again: bool,
     keep: bool,
+    renew: datetime | None,
     archive: Path | None,
     jobs: int | None,
     shard: tuple[int, int] | None,
@@ -106,6 +109,7 @@ def command(
       mdmprofile batch devices.csv -c enroll.toml -o fleet
       mdmprofile batch devices.csv --name '{{ device.site }}/{{ device.serial }}.mobileconfig' --strict
       inventory-export | mdmprofile batch - -o fleet --archive fleet.zip
+      mdmprofile batch devices.csv -o fleet --renew 2027-06-01
       mdmprofile batch devices.csv -o fleet --shard 2/8
       mdmprofile batch devices.csv -o fleet --engine dask --scheduler tls://scheduler:8786
       mdmprofile check fleet/ledger.sqlite --replace-on 2027-06-01
@@ -142,25 +146,39 @@ def command(
         if not has_errors(trial.findings) and not (strict and rows_found[0]):
             workers = _engine(maker.recipe, jobs, engine=engine, scheduler=scheduler, count=spool.count)
             with progress(doing="making profiles", unit="devices", rated=True, every=every) as making:
-                order = Order(again=again, keep=keep)
+                order = Order(again=again, keep=keep, renew=renew)
                 name = recipe.tables.source
-                tally = run_batch(
-                    maker,
-                    spool,
-                    workers,
-                    directory,
-                    source=source,
-                    order=order,
-                    config=name,
-                    common=trial.findings,
-                    tell=making.tell,
-                )
+                with _counted(making):
+                    tally = run_batch(
+                        maker,
+                        spool,
+                        workers,
+                        directory,
+                        source=source,
+                        order=order,
+                        config=name,
+                        common=trial.findings,
+                        tell=making.tell,
+                    )
             if archive is not None:
                 with streamed(archive) as out:
                     write_archive(out, _form_of(archive), members(directory, spool))
         view = _view(trial, spool, rows_found, tally, directory, archive, now)
     finish = session.finish_written if tally is not None else session.finish
     return finish(view, to_stderr=archive == STDOUT)
+
+
+@contextmanager
+def _counted(making: Progress) -> Iterator[None]:
+    """Say how far it was when it is interrupted, and that nothing of it is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        done, total = making.state
+        if total:
+            again = "run it again, and it goes on from there"
+            click.echo(f"mdmprofile: {done:,} of {total:,} devices are done; {again}", err=True)
+        raise
 
 
 def _refuse_contradictions(
@@ -216,6 +234,12 @@ def _view(
 ) -> View:
     """The first device's profile stands for all; then what was found about rows, how many are bad, and devices."""
     bad, found = rows[0], [*rows[1], *trial.findings, *(tally.findings if tally else ())]
+    watched = trial.watched
+    if tally is not None and tally.first is not None and trial.draft is not None:
+        # A device that keeps its profile keeps its identity, which ends before those of today.
+        first = watched_entry(tally.first, str(directory / LEDGER_NAME))
+        watched = (*watched, first)
+        found += judge_dates([first], thresholds_of(trial.draft.config), now=now)
     view = View(
         now=now,
         findings=by_severity(found),
@@ -225,7 +249,6 @@ def _view(
     if trial.draft is None or trial.draft.profile is None:
         return view
     profile = trial.draft.profile
-    watched = trial.watched
     return view._replace(
         watched=watched,
         plan=make_plan(watched, thresholds_of(trial.draft.config)),
@@ -252,6 +275,8 @@ def _files(bad_rows: int, tally: Tally | None, directory: Path, archive: Path | 
     failed = [f"{_count(tally.failed, 'device')} failed: correct that, and run it again"] if tally.failed else []
     packed = [f"wrote {place_of_output(archive)} with every profile"] if archive is not None else []
     made = f"wrote {_count(tally.made, 'profile')} and {LEDGER_NAME} into {directory}"
+    if not tally.made:
+        made = f"nothing to make in {directory}"
     return [*bad, *failed, f"{made}{kept}", *packed]
 
 

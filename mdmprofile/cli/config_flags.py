@@ -149,6 +149,17 @@ def config_from(flags: Mapping[str, Any], *, config: Path | None, variables: tup
     return load_config(file, overrides=overrides, variables=parse_variables(variables), for_device=False)
 
 
+def config_without_identity(
+    flags: Mapping[str, Any], *, config: Path | None, variables: tuple[str, ...]
+) -> EnrollmentConfig:
+    """The same where the identity plays no part: templates that only a device can fill are left alone there."""
+    file, overrides = chosen(flags, config)
+    read = load_config(file, overrides=overrides, variables=parse_variables(variables), lenient=True)
+    if all(each.startswith("identity.") for each in read.unfilled):
+        return read
+    return config_from(flags, config=config, variables=variables)
+
+
 def chosen(flags: Mapping[str, Any], config: Path | None) -> tuple[Path | None, dict[str, dict[str, Any]]]:
     """The config file, the one that is named or the usual one, None where flags are all there is; and the flags.
 

@@ -60,6 +60,11 @@ class Progress:
         if self._shown:
             self._thread.join()
 
+    @property
+    def state(self) -> tuple[int, int]:
+        """How many things of how many are done."""
+        return self._state
+
     def tell(self, done: int, total: int) -> None:
         """Say how many things of how many are done."""
         self._state = (done, total)

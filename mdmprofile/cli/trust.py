@@ -10,7 +10,7 @@ import click
 
 from mdmprofile.builder import build_trust
 from mdmprofile.cli.build import deliver
-from mdmprofile.cli.config_flags import CONFIG_OPTIONS, config_from
+from mdmprofile.cli.config_flags import CONFIG_OPTIONS, config_without_identity
 from mdmprofile.cli.params import report_options, right_now
 from mdmprofile.cli.session import Session, ask, with_session
 from mdmprofile.config import EnrollmentConfig
@@ -49,7 +49,7 @@ def command(
       mdmprofile trust -c enroll.toml --snippet nginx > /etc/nginx/mdmprofile.conf
     """
     now = at or right_now()
-    settings = config_from(flags, config=config, variables=variables)
+    settings = config_without_identity(flags, config=config, variables=variables)
     if snippet is not None:
         return print_snippet(session, settings, snippet, now=now)
     session.keep_stdout_free(settings.output_directory)
