@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from mdmprofile.devices.archive import Member
 from mdmprofile.devices.processes import Engine, Waiting
-from mdmprofile.devices.spool import Spool
+from mdmprofile.devices.spool import MAX_FINDINGS, Spool
 from mdmprofile.devices.table import Device
 from mdmprofile.devices.unit import Item, Made, at_line, staged
 from mdmprofile.errors import LedgerError
@@ -29,8 +29,6 @@ from mdmprofile.output import flush_disks, make_directory, move, remove, write_s
 from mdmprofile.recovery import AT_ONCE, batches, recover, remove_replaced, sha256_of
 
 STAGING = ".mdmprofile-staging"
-# What is kept of what was found: a million devices can have a million mistakes.
-MAX_FINDINGS = 1000
 # So that a unit takes a fraction of a second, or a few where RSA keys are made: small enough to share out evenly, and
 # large enough for the ledger's commits not to matter.
 _UNIT, _UNIT_RSA = 256, 8

@@ -10,12 +10,12 @@ import unicodedata
 from collections.abc import Collection, Mapping
 
 from mdmprofile.errors import TemplateError, UnfilledError
+from mdmprofile.ledger_rows import LEDGER_NAME
 from mdmprofile.printable import shown
 from mdmprofile.tables import nearest
 from mdmprofile.templating import Variables, compiled, names_in
 
 DEFAULT_NAME = "{{ device.serial | default('') or device.udid }}.mobileconfig"
-LEDGER = "ledger.sqlite"
 MAX_PART = 255
 MAX_NAME = 1024
 _LISTED = 12
@@ -108,4 +108,4 @@ def _objection(name: str) -> str:
             return f"has a part longer than {MAX_PART} bytes"
         if part.partition(".")[0].rstrip().upper() in _WINDOWS:
             return "has a part that is a device on Windows"
-    return "is the ledger's" if parts[0].casefold().startswith(LEDGER) else ""
+    return "is the ledger's" if parts[0].casefold().startswith(LEDGER_NAME) else ""
