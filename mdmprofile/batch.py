@@ -31,7 +31,7 @@ from mdmprofile.recovery import AT_ONCE, batches, recover, remove_replaced, sha2
 STAGING = ".mdmprofile-staging"
 # So that a unit takes a fraction of a second, or a few where RSA keys are made: small enough to share out evenly, and
 # large enough for the ledger's commits not to matter.
-_UNIT, _UNIT_RSA = 256, 8
+_UNIT, _UNIT_ISSUED, _UNIT_RSA = 256, 64, 8
 
 _AGAIN = "--again makes them again, with new identities; --keep leaves them; or write elsewhere with -o"
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -200,7 +200,8 @@ class _Run:
         """Make them, with a few more units begun than there are workers."""
         pending: deque[tuple[_Unit, Waiting]] = deque()
         kind = self._maker.issued_key
-        size = max(1, min(_UNIT_RSA if kind.startswith("rsa") else _UNIT, -(-todo // (4 * workers.workers))))
+        most = _UNIT_RSA if kind.startswith("rsa") else _UNIT_ISSUED if kind else _UNIT
+        size = max(1, min(most, -(-todo // (4 * workers.workers))))
         made = done = 0
 
         def finish() -> None:
