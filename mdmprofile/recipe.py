@@ -56,9 +56,12 @@ class Recipe:
 
         The time, the dates of the planned replacement, and values that no template asks for are no part of it.
         """
-        if self._columns is not None:
-            device = {name: device.get(name, "") for name in self._columns}
-        return hashlib.sha256(f"{self._digest}{_canonical(device)}".encode()).hexdigest()
+        if self._columns is None:
+            values = _canonical(device)
+        else:
+            # No value of a table holds this character, which a property list cannot hold either.
+            values = "\0".join([device.get(name, "") for name in self._columns])
+        return hashlib.sha256(f"{self._digest}{values}".encode("utf-8", "surrogatepass")).hexdigest()
 
     @cached_property
     def _names(self) -> frozenset[str]:
