@@ -89,6 +89,8 @@ class TestConfig:
                 changed = changed.replace("# pkcs11 = ", "pkcs11 = ")
             if line.startswith("# pkcs12"):
                 changed = re.sub(r"^(certificate|key) = .*$", "", changed, flags=re.MULTILINE)
+            if line.startswith("# challenge"):
+                changed = re.sub(r"^challenge = \{.*$", "", changed, flags=re.MULTILINE)
             if line.startswith("# recipient"):
                 changed = changed.replace("# [encryption]", "[encryption]")
             if line.startswith(("# pkcs11", "# command", "# cms_command")):
