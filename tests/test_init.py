@@ -97,7 +97,7 @@ class TestConfig:
                 changed = re.sub(r"^key = .*$", "", changed, flags=re.MULTILINE)
             (tmp_path / "changed.toml").write_text(changed, encoding="utf-8")
             try:
-                load_config(tmp_path / "changed.toml")
+                load_config(tmp_path / "changed.toml", variables={"device": {"challenge": "once"}})
             except MdmprofileError as error:
                 pytest.fail(f"{line}: {error}")
 
