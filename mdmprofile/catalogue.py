@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mdmprofile.catalogue_devices import DEVICE_RULES
 from mdmprofile.catalogue_live import LIVE_RULES
+from mdmprofile.catalogue_messages import MESSAGE_RULES
 from mdmprofile.catalogue_payloads import DOCS as _DOCS
 from mdmprofile.catalogue_payloads import PAYLOAD_RULES, Rule
 from mdmprofile.catalogue_payloads import RFC5280 as _RFC5280
@@ -296,4 +297,5 @@ RULES: dict[str, Rule] = (
     | REPLACEMENT_RULES
     | DEVICE_RULES
     | LIVE_RULES
+    | MESSAGE_RULES
 )

@@ -128,6 +128,108 @@ class NetworkError(MdmprofileError):
     """A server cannot be reached, or does not answer as it should; ``where`` is its URL."""
 
 
+class MessageError(MdmprofileError):
+    """A device's message is refused; ``rule`` is the id of the finding that says so.
+
+    Those that only say that there is nothing to judge exit with 3, all others with 2.
+    """
+
+    rule = "signature.invalid"
+    exit_code = 2
+
+
+class MessageFormatError(MessageError):
+    """The header or the body of a message is absent, too large, or nothing that a device sends."""
+
+    exit_code = 3
+
+
+class MissingSignatureError(MessageFormatError):
+    """A message has no ``Mdm-Signature``, or an empty one."""
+
+
+class NotBase64Error(MessageFormatError):
+    """The value of ``Mdm-Signature`` is not base64."""
+
+
+class NotCmsError(MessageFormatError):
+    """The value of ``Mdm-Signature`` is base64, but of something else than a detached CMS signature."""
+
+
+class NotDeviceMessageError(MessageFormatError):
+    """The body is no property list, or names no device."""
+
+
+class NoCertificateError(MessageError):
+    """The signer's certificate is not in the header."""
+
+    rule = "message.certificate"
+
+
+class SignersError(MessageError):
+    """There is not exactly one signer."""
+
+    rule = "message.signers"
+
+
+class DigestMismatchError(MessageError):
+    """The body is not the one that was signed."""
+
+    rule = "message.digest"
+
+
+class BadSignatureError(MessageError):
+    """The signature does not match the body and the certificate, or uses what no device uses."""
+
+
+class SigningTimeError(MessageError):
+    """The signature says that it was made when the certificate was not valid."""
+
+    rule = "message.signing-time"
+
+
+class UntrustedSignerError(MessageError):
+    """The certificate was not issued by one of the issuing CAs, or not to authenticate a client."""
+
+    rule = "signature.untrusted"
+
+
+class ExpiredSignerError(MessageError):
+    """The certificate, or one of its issuers, has expired or is not valid yet."""
+
+    rule = "expiry.expired"
+
+
+class PinError(MessageError):
+    """The certificate is not the one that belongs to the device of the message."""
+
+
+class PinUnknownError(PinError):
+    """The device has never sent ``Authenticate``."""
+
+    rule = "pin.unknown"
+
+
+class PinMismatchError(PinError):
+    """The device is known with another certificate."""
+
+    rule = "pin.mismatch"
+
+
+class PinTakenError(PinError):
+    """The certificate belongs to another device."""
+
+    rule = "pin.taken"
+
+
+class PinStoreError(MdmprofileError):
+    """The record of which certificate is which device's cannot be opened, read or written; ``where`` is its place."""
+
+
+class DeliveryError(MdmprofileError):
+    """A command cannot be handed to an MDM server; ``where`` is its URL."""
+
+
 def flatten(errors: Iterable[MdmprofileError]) -> list[MdmprofileError]:
     """Every single error, without the groups they came in."""
     return [one for each in errors for one in (each.errors if isinstance(each, Problems) else (each,))]
