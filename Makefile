@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 SECONDS ?= 300
+JOBS ?= auto
 BIN := $(VENV)/bin
 SOURCES := $(shell find mdmprofile templates -type f -not -name '*.pyc') pyproject.toml README.md
 
@@ -29,7 +30,7 @@ types: $(VENV)/.developed ## mypy, strict
 
 tests: $(VENV)/.developed ## pytest with coverage, against the built wheel
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run $(BIN)/pytest
+	$(BIN)/coverage run $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

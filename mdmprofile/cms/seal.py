@@ -14,12 +14,12 @@ from asn1crypto import cms
 from mdmprofile.certificates import Identity
 from mdmprofile.cms.remote import sign_with
 from mdmprofile.cms.sign import sign
+from mdmprofile.cms.tlv import der
 from mdmprofile.errors import PARSER_ERRORS, SigningError
 
 # So many signatures have the signing time of the first, and are cut from it.
 _OFTEN = 256
-_SEQUENCE, _SET, _OCTETS, _FIRST = b"\x30", b"\x31", b"\x04", b"\xa0"
-_SHORT = 0x80
+_SEQUENCE, _SET, _OCTETS, _FIRST = 0x30, 0x31, 0x04, 0xA0
 
 
 class Seal:
@@ -43,7 +43,7 @@ class Seal:
             return data
         attributes = parts.attributes(hashlib.sha256(content).digest())
         try:
-            signature = sign_with(self._signer.key, _der(_SET, attributes))
+            signature = sign_with(self._signer.key, der(_SET, attributes))
         except ValueError as error:
             where = self._signer.certificate.source
             raise SigningError(f"the signature cannot be made: {error}", where=where) from None
@@ -68,10 +68,10 @@ class _Parts(NamedTuple):
 
     def whole(self, content: bytes, attributes: bytes, signature: bytes) -> bytes:
         """The ContentInfo."""
-        encapsulated = _der(_SEQUENCE, self.kind + _der(_FIRST, _der(_OCTETS, content)))
-        signer = _der(_SEQUENCE, self.signer + _der(_FIRST, attributes) + self.algorithm + _der(_OCTETS, signature))
-        data = _der(_SEQUENCE, self.inner + encapsulated + self.certificates + _der(_SET, signer))
-        return _der(_SEQUENCE, self.outer + _der(_FIRST, data))
+        encapsulated = der(_SEQUENCE, self.kind + der(_FIRST, der(_OCTETS, content)))
+        signer = der(_SEQUENCE, self.signer + der(_FIRST, attributes) + self.algorithm + der(_OCTETS, signature))
+        data = der(_SEQUENCE, self.inner + encapsulated + self.certificates + der(_SET, signer))
+        return der(_SEQUENCE, self.outer + der(_FIRST, data))
 
 
 def _cut(data: bytes, content: bytes) -> _Parts | None:
@@ -95,11 +95,3 @@ def _cut(data: bytes, content: bytes) -> _Parts | None:
         return parts if parts.whole(content, attributes, signer["signature"].native) == data else None
     except PARSER_ERRORS:
         return None
-
-
-def _der(tag: bytes, body: bytes) -> bytes:
-    size = len(body)
-    if size < _SHORT:
-        return tag + bytes((size,)) + body
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return tag + bytes((_SHORT | len(length),)) + length + body

@@ -1,0 +1,317 @@
+"""Who signed a device's message: the ``Mdm-Signature`` header verified, and its signer trusted.
+
+https://developer.apple.com/documentation/devicemanagement/mdm (SignMessage) has a device sign each message that it
+sends with its identity: a detached CMS signature (RFC 5652) over the body, in base64. These are two questions: a
+signature says who signed, ``DeviceTrust`` whether they may. Whose certificate it is, ``pins`` knows.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
+from typing import NamedTuple, NoReturn
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from mdmprofile.certificates import X509_ERRORS, Certificate
+from mdmprofile.cms.algorithms import CURVES, DIGESTS, SIGNATURES
+from mdmprofile.cms.detached import (
+    DATA,
+    Algorithm,
+    DetachedSigner,
+    MalformedError,
+    issuer_and_serial_of,
+    read_detached,
+)
+from mdmprofile.errors import (
+    BadSignatureError,
+    CertificateError,
+    DigestMismatchError,
+    MissingSignatureError,
+    NoCertificateError,
+    NotBase64Error,
+    NotCmsError,
+    SignersError,
+    SigningTimeError,
+)
+from mdmprofile.findings import Finding, Severity, finding
+from mdmprofile.moments import stamp
+from mdmprofile.shared import shared_certificate
+
+HEADER = "Mdm-Signature"
+CLOCK_SKEW = timedelta(minutes=5)
+# A real one has about 2 KB; several RSA-4096 certificates fit into this.
+MAX_HEADER = 64 * 1024
+
+_KNOWN = 2048
+_SMALLEST_RSA, _LARGEST_RSA, _LONGEST_EXPONENT = 1024, 8192, 64
+_SHOWN = 40
+_SET = 0x31
+_FOLD = re.compile(rb"[ \t\r\n]")
+_NO_PARAMETERS = (b"", b"\x05\x00")
+_PKCS1 = padding.PKCS1v15()
+
+_ATTRIBUTES = {
+    bytes.fromhex("2a864886f70d010903"): "contentType",
+    bytes.fromhex("2a864886f70d010904"): "messageDigest",
+    bytes.fromhex("2a864886f70d010905"): "signingTime",
+}
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signed a message.
+
+    ``der`` is the certificate and ``embedded`` are all that came with it, in DER; ``digest`` is ``sha1``, ``sha256``,
+    ``sha384`` or ``sha512``, ``signature_algorithm`` its name in the RFCs, ``signing_time`` aware UTC or None, and
+    ``signed_attributes`` the names of what was signed beside the body, none when the body alone was.
+    """
+
+    der: bytes = field(repr=False)
+    digest: str
+    signature_algorithm: str
+    signing_time: datetime | None
+    signed_attributes: tuple[str, ...]
+    embedded: tuple[bytes, ...] = field(repr=False)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 fingerprint of the certificate, lower-case hexadecimal: what a pin holds."""
+        return hashlib.sha256(self.der).hexdigest()
+
+    @property
+    def certificate(self) -> Certificate:
+        """The certificate, parsed in full. Raises ``CertificateError`` when something in it cannot be read."""
+        return shared_certificate(self.der, HEADER)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is weak about the signature, as info: devices use SHA-1 here."""
+        if self.digest != "sha1":
+            return ()
+        message = "the signature uses SHA1, as devices do"
+        hint = "nothing has to be done; SHA-1 is accepted here only"
+        return (finding("signature.weak-digest", message, where=HEADER, hint=hint, severity=Severity.INFO),)
+
+
+def verify_mdm_signature(header: str | bytes, body: bytes, *, clock_skew: timedelta = CLOCK_SKEW) -> Signer:
+    """Verify the value of an ``Mdm-Signature`` header over the body of the message; who signed it.
+
+    ``header`` is base64, which may be folded; ``body`` are the bytes as they were received, which the caller has
+    bounded. A signature without signed attributes covers the body itself; one with them covers the attributes, whose
+    messageDigest is compared with the body's digest, and whose signingTime may lie ``clock_skew`` outside of the
+    certificate's validity, since the clock of a device that has just enrolled is often slow. Whether the certificate
+    is valid now, and from whom, is for ``DeviceTrust``.
+
+    Raises ``MissingSignatureError``, ``NotBase64Error``, ``NotCmsError``, ``SignersError``, ``NoCertificateError``,
+    ``DigestMismatchError``, ``SigningTimeError`` or ``BadSignatureError``, which all are ``MessageError``.
+    """
+    data = _decoded(header)
+    try:
+        detached = read_detached(data)
+        if len(detached.signers) != 1:
+            raise _signers(len(detached.signers))
+        (signer,) = detached.signers
+        known = _signing_certificate(signer, detached.certificates)
+    except MalformedError as error:
+        raise NotCmsError(f"is no signature of a device: {error}", where=HEADER, hint=_CUT_HINT) from None
+    digest, name = _algorithms(signer, known)
+    signed = _signed_bytes(signer, digest, body)
+    _verify(known.key, signer.signature, signed, digest, of_body=signed is body)
+    attributes = signer.attributes
+    if attributes is not None and attributes.signing_time is not None:
+        _judge_signing_time(attributes.signing_time, known, clock_skew)
+    return Signer(
+        der=known.der,
+        digest=digest.name,
+        signature_algorithm=name,
+        signing_time=attributes.signing_time if attributes else None,
+        signed_attributes=tuple(map(_attribute_name, attributes.oids)) if attributes else (),
+        embedded=detached.certificates,
+    )
+
+
+_CUT_HINT = "see whether a proxy cut the header short or changed it; it needs room for 8 KB"
+
+
+class _Known(NamedTuple):
+    """A certificate that may sign messages, with the key of it."""
+
+    der: bytes
+    issuer_and_serial: bytes
+    parsed: x509.Certificate
+    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+
+
+def _decoded(header: str | bytes) -> bytes:
+    """The bytes in base64 (RFC 4648 section 4), which may be folded (RFC 9110 section 5.5)."""
+    if len(header) > MAX_HEADER:
+        raise NotBase64Error(
+            f"has {len(header):,} characters, where {MAX_HEADER:,} are the most", where=HEADER, hint=_CUT_HINT
+        )
+    try:
+        text = header.encode("ascii") if isinstance(header, str) else bytes(header)
+        compact = b"".join(text.split()) if _FOLD.search(text) else text
+        data = binascii.a2b_base64(compact, strict_mode=True)
+        # The last character has bits that stand for nothing; a header has one form only.
+        intact = binascii.b2a_base64(data, newline=False) == compact
+    except ValueError:
+        intact = False
+    if not intact:
+        raise NotBase64Error("is not base64", where=HEADER, hint=_CUT_HINT)
+    if not data:
+        message = "is missing from the message"
+        raise MissingSignatureError(message, where=HEADER, hint="set sign_message = true in the profile's [server]")
+    return data
+
+
+def _signers(count: int) -> SignersError:
+    message = f"has {count} signers, where a device is the only one" if count else "has no signer"
+    return SignersError(message, where=HEADER, hint="refuse the message")
+
+
+def _signing_certificate(signer: DetachedSigner, certificates: tuple[bytes, ...]) -> _Known:
+    """The one embedded certificate that the signer names. Raises ``NoCertificateError``, or ``MalformedError``."""
+    if len(set(certificates)) < len(certificates):
+        raise MalformedError("it carries a certificate twice")
+    if signer.issuer_and_serial:
+        named = [each for each in certificates if issuer_and_serial_of(each) == signer.issuer_and_serial]
+    else:
+        named = [each for each in certificates if _key_identifier_of(each) == signer.key_identifier]
+    if not named:
+        message = "does not carry the certificate of its signer"
+        raise NoCertificateError(message, where=HEADER, hint=_CUT_HINT)
+    if len(named) > 1:
+        message = "carries several certificates with the name of its signer"
+        raise NoCertificateError(message, where=HEADER, hint="refuse the message")
+    return _known(named[0])
+
+
+def _key_identifier_of(der: bytes) -> bytes | None:
+    try:
+        return shared_certificate(der, HEADER).subject_key_identifier
+    except CertificateError:
+        return None
+
+
+@lru_cache(maxsize=_KNOWN)
+def _known(der: bytes) -> _Known:
+    """The certificate, and its key where devices have such keys. Raises as ``verify_mdm_signature`` does."""
+    try:
+        parsed = x509.load_der_x509_certificate(der)
+        key = parsed.public_key()
+        # A huge exponent makes each verification a thousand times slower.
+        if isinstance(key, rsa.RSAPublicKey):
+            usable = (
+                _SMALLEST_RSA <= key.key_size <= _LARGEST_RSA
+                and key.public_numbers().e.bit_length() <= _LONGEST_EXPONENT
+            )
+        else:
+            usable = isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in CURVES
+    except (Warning, *X509_ERRORS):
+        message = "has a signer's certificate that cannot be parsed"
+        raise NoCertificateError(message, where=HEADER, hint="refuse the message") from None
+    if not usable or not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        message = "has a signer's certificate with a key that no device has"
+        hint = f"use RSA keys of {_SMALLEST_RSA} to {_LARGEST_RSA} bits, P-256, P-384 or P-521"
+        raise BadSignatureError(message, where=HEADER, hint=hint)
+    return _Known(der, issuer_and_serial_of(der), parsed, key)
+
+
+def _algorithms(signer: DetachedSigner, known: _Known) -> tuple[hashes.HashAlgorithm, str]:
+    """The digest, and the name of the signature algorithm, where both go together with the key."""
+    digest = DIGESTS.get(signer.digest.oid)
+    if digest is None or signer.digest.parameters not in _NO_PARAMETERS:
+        message = "uses another digest than SHA-1, SHA-256, SHA-384 or SHA-512"
+        raise BadSignatureError(message, where=HEADER, hint="refuse the message; no device uses it")
+    algorithm = SIGNATURES.get(signer.algorithm.oid)
+    if algorithm is None or not _has_parameters(signer.algorithm, known):
+        message = "uses another signature algorithm than RSA (PKCS #1 v1.5) or ECDSA"
+        raise BadSignatureError(message, where=HEADER, hint="refuse the message; no device uses it")
+    if algorithm.digest not in {"", digest.name} or algorithm.rsa is not isinstance(known.key, rsa.RSAPublicKey):
+        message = f"uses {algorithm.name}, which contradicts its digest or the certificate's key"
+        raise BadSignatureError(message, where=HEADER, hint="refuse the message")
+    return digest, algorithm.name
+
+
+def _has_parameters(algorithm: Algorithm, known: _Known) -> bool:
+    """Whether the parameters are none, or those that the key has itself."""
+    if algorithm.parameters in _NO_PARAMETERS:
+        return True
+    key = known.key
+    return isinstance(key, ec.EllipticCurvePublicKey) and algorithm.parameters == CURVES[key.curve.name]
+
+
+def _signed_bytes(signer: DetachedSigner, digest: hashes.HashAlgorithm, body: bytes) -> bytes:
+    """What the signature covers, once that is tied to the body."""
+    attributes = signer.attributes
+    if attributes is None:
+        # Signed attributes shown as a body would carry the valid signature of the message that they belong to.
+        if body[:1] == bytes((_SET,)):
+            message = "covers a body that could be signed attributes"
+            raise BadSignatureError(message, where=HEADER, hint="refuse the message")
+        return body
+    # The signature over the attributes says nothing of the body; only this comparison ties the two together.
+    if attributes.message_digest != hashlib.new(digest.name, body, usedforsecurity=False).digest():
+        message = "the body is not the one that was signed"
+        raise DigestMismatchError(message, where=HEADER, hint=_CHANGED_HINT)
+    if attributes.content_type != DATA:
+        message = "has signed attributes of another content type than data"
+        raise BadSignatureError(message, where=HEADER, hint="refuse the message")
+    return attributes.signed
+
+
+_CHANGED_HINT = "refuse the message, or see what changed the body between the device and here"
+
+
+def _verify(
+    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey,
+    signature: bytes,
+    signed: bytes,
+    digest: hashes.HashAlgorithm,
+    *,
+    of_body: bool,
+) -> None:
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, signed, _PKCS1, digest)
+        else:
+            key.verify(signature, signed, ec.ECDSA(digest))
+    except (InvalidSignature, *X509_ERRORS):
+        _refuse(key, signature, digest, of_body=of_body)
+
+
+def _refuse(
+    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, signature: bytes, digest: hashes.HashAlgorithm, *, of_body: bool
+) -> NoReturn:
+    """Raise ``BadSignatureError``, which says whether another body was signed: RSA signatures tell."""
+    message, hint = "the signature does not match the body and the certificate", "refuse the message"
+    if of_body and isinstance(key, rsa.RSAPublicKey):
+        try:
+            key.recover_data_from_signature(signature, _PKCS1, digest)
+        except (InvalidSignature, *X509_ERRORS):
+            pass
+        else:
+            message, hint = "the signature is the certificate's, but of another body", _CHANGED_HINT
+    raise BadSignatureError(message, where=HEADER, hint=hint)
+
+
+def _judge_signing_time(moment: datetime, known: _Known, skew: timedelta) -> None:
+    start, end = known.parsed.not_valid_before_utc, known.parsed.not_valid_after_utc
+    # Compared as differences: a date near the end of time has no later one.
+    if start - moment > skew or moment - end > skew:
+        message = f"was made {stamp(moment)}, while the certificate is valid from {stamp(start)} to {stamp(end)}"
+        hint = "check the device's clock, or allow it more with clock_skew"
+        raise SigningTimeError(message, where=HEADER, hint=hint)
+
+
+def _attribute_name(oid: bytes) -> str:
+    """An attribute's name in the RFCs; for another the hexadecimal of its OID's contents."""
+    return _ATTRIBUTES.get(oid) or oid.hex()[:_SHOWN]
