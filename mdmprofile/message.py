@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import re
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property, lru_cache
-from typing import NamedTuple, NoReturn
+from functools import lru_cache
+from typing import Any, NamedTuple, NoReturn
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -21,13 +19,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from mdmprofile.certificates import X509_ERRORS, Certificate
-from mdmprofile.cms.algorithms import CURVES, DIGESTS, SIGNATURES
+from mdmprofile.cms.algorithms import CURVES, DIGESTS, RSA_KEY, SIGNATURES
 from mdmprofile.cms.detached import (
     DATA,
-    Algorithm,
     DetachedSigner,
     MalformedError,
-    issuer_and_serial_of,
+    parts_of,
     read_detached,
 )
 from mdmprofile.errors import (
@@ -53,9 +50,10 @@ MAX_HEADER = 64 * 1024
 _KNOWN = 2048
 _SMALLEST_RSA, _LARGEST_RSA, _LONGEST_EXPONENT = 1024, 8192, 64
 _SHOWN = 40
+_ALGORITHM_ENDS = 24
 _SET = 0x31
-_FOLD = re.compile(rb"[ \t\r\n]")
-_NO_PARAMETERS = (b"", b"\x05\x00")
+# 65537, where a subjectPublicKeyInfo of an RSA key ends (RFC 8017 appendix A.1.1).
+_USUAL_EXPONENT = bytes.fromhex("0203010001")
 _PKCS1 = padding.PKCS1v15()
 
 _ATTRIBUTES = {
@@ -65,8 +63,7 @@ _ATTRIBUTES = {
 }
 
 
-@dataclass(frozen=True)
-class Signer:
+class Signer(NamedTuple):
     """Who signed a message.
 
     ``der`` is the certificate and ``embedded`` are all that came with it, in DER; ``digest`` is ``sha1``, ``sha256``,
@@ -74,14 +71,17 @@ class Signer:
     ``signed_attributes`` the names of what was signed beside the body, none when the body alone was.
     """
 
-    der: bytes = field(repr=False)
+    der: bytes
     digest: str
     signature_algorithm: str
     signing_time: datetime | None
     signed_attributes: tuple[str, ...]
-    embedded: tuple[bytes, ...] = field(repr=False)
+    embedded: tuple[bytes, ...]
 
-    @cached_property
+    def __repr__(self) -> str:
+        return f"Signer(sha256={self.sha256!r}, digest={self.digest!r}, signing_time={self.signing_time!r})"
+
+    @property
     def sha256(self) -> str:
         """The SHA-256 fingerprint of the certificate, lower-case hexadecimal: what a pin holds."""
         return hashlib.sha256(self.der).hexdigest()
@@ -124,7 +124,13 @@ def verify_mdm_signature(header: str | bytes, body: bytes, *, clock_skew: timede
         raise NotCmsError(f"is no signature of a device: {error}", where=HEADER, hint=_CUT_HINT) from None
     digest, name = _algorithms(signer, known)
     signed = _signed_bytes(signer, digest, body)
-    _verify(known.key, signer.signature, signed, digest, of_body=signed is body)
+    try:
+        if known.curve:
+            known.key.verify(signer.signature, signed, ec.ECDSA(digest))
+        else:
+            known.key.verify(signer.signature, signed, _PKCS1, digest)
+    except (InvalidSignature, *X509_ERRORS):
+        _refuse(known.key, signer.signature, digest, of_body=signed is body)
     attributes = signer.attributes
     if attributes is not None and attributes.signing_time is not None:
         _judge_signing_time(attributes.signing_time, known, clock_skew)
@@ -142,12 +148,12 @@ _CUT_HINT = "see whether a proxy cut the header short or changed it; it needs ro
 
 
 class _Known(NamedTuple):
-    """A certificate that may sign messages, with the key of it."""
+    """A certificate that may sign messages, its key, and the curve of that; no curve for an RSA key."""
 
     der: bytes
     issuer_and_serial: bytes
-    parsed: x509.Certificate
-    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+    key: Any
+    curve: str
 
 
 def _decoded(header: str | bytes) -> bytes:
@@ -158,12 +164,12 @@ def _decoded(header: str | bytes) -> bytes:
         )
     try:
         text = header.encode("ascii") if isinstance(header, str) else bytes(header)
-        compact = b"".join(text.split()) if _FOLD.search(text) else text
-        data = binascii.a2b_base64(compact, strict_mode=True)
-        # The last character has bits that stand for nothing; a header has one form only.
-        intact = binascii.b2a_base64(data, newline=False) == compact
+        data = binascii.a2b_base64(text)
+        again = binascii.b2a_base64(data, newline=False)
     except ValueError:
-        intact = False
+        raise NotBase64Error("is not base64", where=HEADER, hint=_CUT_HINT) from None
+    # The decoder passes over what it does not know, and over bits that stand for nothing.
+    intact = again == text or again == b"".join(text.split())
     if not intact:
         raise NotBase64Error("is not base64", where=HEADER, hint=_CUT_HINT)
     if not data:
@@ -182,7 +188,13 @@ def _signing_certificate(signer: DetachedSigner, certificates: tuple[bytes, ...]
     if len(set(certificates)) < len(certificates):
         raise MalformedError("it carries a certificate twice")
     if signer.issuer_and_serial:
-        named = [each for each in certificates if issuer_and_serial_of(each) == signer.issuer_and_serial]
+        # The usual one is known already, with its name.
+        named = [
+            each
+            for each in certificates
+            if (_known(each).issuer_and_serial if len(certificates) == 1 else parts_of(each).issuer_and_serial)
+            == signer.issuer_and_serial
+        ]
     else:
         named = [each for each in certificates if _key_identifier_of(each) == signer.key_identifier]
     if not named:
@@ -203,50 +215,53 @@ def _key_identifier_of(der: bytes) -> bytes | None:
 
 @lru_cache(maxsize=_KNOWN)
 def _known(der: bytes) -> _Known:
-    """The certificate, and its key where devices have such keys. Raises as ``verify_mdm_signature`` does."""
+    """The certificate with its key, where that is one that devices have. Raises as ``verify_mdm_signature`` does."""
+    parts = parts_of(der)
     try:
-        parsed = x509.load_der_x509_certificate(der)
-        key = parsed.public_key()
-        # A huge exponent makes each verification a thousand times slower.
-        if isinstance(key, rsa.RSAPublicKey):
-            usable = (
-                _SMALLEST_RSA <= key.key_size <= _LARGEST_RSA
-                and key.public_numbers().e.bit_length() <= _LONGEST_EXPONENT
+        key: Any = x509.load_der_x509_certificate(der).public_key()
+        # Asking the key for its class takes longer than reading it.
+        if RSA_KEY in parts.public_key_info[:_ALGORITHM_ENDS]:
+            curve = ""
+            usable = _SMALLEST_RSA <= key.key_size <= _LARGEST_RSA and (
+                # A huge exponent makes each verification a hundred times slower; nearly all have this one.
+                parts.public_key_info.endswith(_USUAL_EXPONENT)
+                or key.public_numbers().e.bit_length() <= _LONGEST_EXPONENT
             )
         else:
-            usable = isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in CURVES
+            curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else ""
+            usable = curve in CURVES
     except (Warning, *X509_ERRORS):
         message = "has a signer's certificate that cannot be parsed"
         raise NoCertificateError(message, where=HEADER, hint="refuse the message") from None
-    if not usable or not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        message = "has a signer's certificate with a key that no device has"
-        hint = f"use RSA keys of {_SMALLEST_RSA} to {_LARGEST_RSA} bits, P-256, P-384 or P-521"
-        raise BadSignatureError(message, where=HEADER, hint=hint)
-    return _Known(der, issuer_and_serial_of(der), parsed, key)
+    if not usable:
+        raise _foreign_key()
+    return _Known(der, parts.issuer_and_serial, key, curve)
+
+
+def _foreign_key() -> BadSignatureError:
+    message = "has a signer's certificate with a key that no device has"
+    hint = f"use RSA keys of {_SMALLEST_RSA} to {_LARGEST_RSA} bits, P-256, P-384 or P-521"
+    return BadSignatureError(message, where=HEADER, hint=hint)
 
 
 def _algorithms(signer: DetachedSigner, known: _Known) -> tuple[hashes.HashAlgorithm, str]:
     """The digest, and the name of the signature algorithm, where both go together with the key."""
-    digest = DIGESTS.get(signer.digest.oid)
-    if digest is None or signer.digest.parameters not in _NO_PARAMETERS:
+    digest = DIGESTS.get(signer.digest)
+    if digest is None:
         message = "uses another digest than SHA-1, SHA-256, SHA-384 or SHA-512"
         raise BadSignatureError(message, where=HEADER, hint="refuse the message; no device uses it")
-    algorithm = SIGNATURES.get(signer.algorithm.oid)
-    if algorithm is None or not _has_parameters(signer.algorithm, known):
+    algorithm = SIGNATURES.get(signer.algorithm)
+    if algorithm is None:
         message = "uses another signature algorithm than RSA (PKCS #1 v1.5) or ECDSA"
         raise BadSignatureError(message, where=HEADER, hint="refuse the message; no device uses it")
-    if algorithm.digest not in {"", digest.name} or algorithm.rsa is not isinstance(known.key, rsa.RSAPublicKey):
+    if (
+        algorithm.digest not in {"", digest.name}
+        or algorithm.rsa is bool(known.curve)
+        or algorithm.curve not in {"", known.curve}
+    ):
         message = f"uses {algorithm.name}, which contradicts its digest or the certificate's key"
         raise BadSignatureError(message, where=HEADER, hint="refuse the message")
     return digest, algorithm.name
-
-
-def _has_parameters(algorithm: Algorithm, known: _Known) -> bool:
-    """Whether the parameters are none, or those that the key has itself."""
-    if algorithm.parameters in _NO_PARAMETERS:
-        return True
-    key = known.key
-    return isinstance(key, ec.EllipticCurvePublicKey) and algorithm.parameters == CURVES[key.curve.name]
 
 
 def _signed_bytes(signer: DetachedSigner, digest: hashes.HashAlgorithm, body: bytes) -> bytes:
@@ -271,26 +286,7 @@ def _signed_bytes(signer: DetachedSigner, digest: hashes.HashAlgorithm, body: by
 _CHANGED_HINT = "refuse the message, or see what changed the body between the device and here"
 
 
-def _verify(
-    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey,
-    signature: bytes,
-    signed: bytes,
-    digest: hashes.HashAlgorithm,
-    *,
-    of_body: bool,
-) -> None:
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, signed, _PKCS1, digest)
-        else:
-            key.verify(signature, signed, ec.ECDSA(digest))
-    except (InvalidSignature, *X509_ERRORS):
-        _refuse(key, signature, digest, of_body=of_body)
-
-
-def _refuse(
-    key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, signature: bytes, digest: hashes.HashAlgorithm, *, of_body: bool
-) -> NoReturn:
+def _refuse(key: object, signature: bytes, digest: hashes.HashAlgorithm, *, of_body: bool) -> NoReturn:
     """Raise ``BadSignatureError``, which says whether another body was signed: RSA signatures tell."""
     message, hint = "the signature does not match the body and the certificate", "refuse the message"
     if of_body and isinstance(key, rsa.RSAPublicKey):
@@ -304,7 +300,8 @@ def _refuse(
 
 
 def _judge_signing_time(moment: datetime, known: _Known, skew: timedelta) -> None:
-    start, end = known.parsed.not_valid_before_utc, known.parsed.not_valid_after_utc
+    parsed = x509.load_der_x509_certificate(known.der)
+    start, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
     # Compared as differences: a date near the end of time has no later one.
     if start - moment > skew or moment - end > skew:
         message = f"was made {stamp(moment)}, while the certificate is valid from {stamp(start)} to {stamp(end)}"

@@ -15,13 +15,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from mdmprofile.certificates import Identity
-from mdmprofile.cms.algorithms import DIGESTS, SIGNATURES
-from mdmprofile.cms.detached import CONTENT_TYPE, DATA, MESSAGE_DIGEST, SIGNED_DATA, SIGNING_TIME, issuer_and_serial_of
+from mdmprofile.cms.algorithms import DIGEST_IDS, ECDSA_IDS, NULL, RSA_IDS, digest_named
+from mdmprofile.cms.detached import CONTENT_TYPE, DATA, MESSAGE_DIGEST, SIGNED_DATA, SIGNING_TIME, parts_of
 from mdmprofile.cms.tlv import der, indefinite
 from mdmprofile.errors import SigningError
 
 _INTEGER, _OCTETS, _OID, _UTC_TIME, _TIME, _SEQUENCE, _SET, _FIRST = 0x02, 0x04, 0x06, 0x17, 0x18, 0x30, 0x31, 0xA0
-_NULL = b"\5\0"
 _UTC_TIME_YEARS = range(1950, 2050)
 
 
@@ -35,23 +34,21 @@ def sign_mdm_message(
     With a ``signing_time``, aware UTC, there are signed attributes, as tvOS and some iPads have them. Without ``ber``
     it is DER. Raises ``SigningError`` where the key does not belong to the certificate or cannot sign like that.
     """
-    algorithm = next((oid for oid, each in DIGESTS.items() if each.name == digest), None)
-    if algorithm is None:
-        names = ", ".join(each.name for each in DIGESTS.values())
-        raise SigningError(f"{digest!r} is no digest of these signatures", hint=f"use one of {names}")
+    if digest not in DIGEST_IDS:
+        raise SigningError(f"{digest!r} is no digest of these signatures", hint=f"use one of {', '.join(DIGEST_IDS)}")
     source = signer.certificate.source
     if not signer.key_matches:
         raise SigningError("the signer's key does not belong to its certificate", where=source)
     attributes = b"" if signing_time is None else _attributes(body, digest, signing_time)
     try:
-        signature = _signature(signer, der(_SET, attributes) if attributes else body, DIGESTS[algorithm])
+        signature = _signature(signer, der(_SET, attributes) if attributes else body, digest_named(digest))
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise SigningError(f"the signature cannot be made: {error}", where=source) from None
-    digest_algorithm = der(_SEQUENCE, der(_OID, algorithm) + _NULL)
+    digest_algorithm = der(_SEQUENCE, DIGEST_IDS[digest] + NULL)
     info = der(
         _SEQUENCE,
         der(_INTEGER, b"\1")
-        + der(_SEQUENCE, issuer_and_serial_of(signer.certificate.der))
+        + der(_SEQUENCE, parts_of(signer.certificate.der).issuer_and_serial)
         + digest_algorithm
         + (der(_FIRST, attributes) if attributes else b"")
         + _signature_algorithm(signer, digest)
@@ -96,6 +93,6 @@ def _signature(signer: Identity, message: bytes, digest: hashes.HashAlgorithm) -
 
 
 def _signature_algorithm(signer: Identity, digest: str) -> bytes:
-    is_rsa = isinstance(signer.key, rsa.RSAPrivateKey)
-    oid = next(oid for oid, each in SIGNATURES.items() if each.digest == digest and each.rsa is is_rsa)
-    return der(_SEQUENCE, der(_OID, oid) + (_NULL if is_rsa else b""))
+    if isinstance(signer.key, rsa.RSAPrivateKey):
+        return der(_SEQUENCE, RSA_IDS[digest] + NULL)
+    return der(_SEQUENCE, ECDSA_IDS[digest])

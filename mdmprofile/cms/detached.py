@@ -12,33 +12,45 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from mdmprofile.cms.tlv import der
+from mdmprofile.cms.algorithms import DIGEST_IDS, NULL
+from mdmprofile.cms.tlv import der, indefinite
 
 MAX_CERTIFICATES = 16
 MAX_ATTRIBUTES = 32
 MAX_SIGNERS = 16
 
-_INTEGER, _OCTETS, _NULL, _OID, _UTC_TIME, _TIME = 0x02, 0x04, 0x05, 0x06, 0x17, 0x18
+_INTEGER, _OCTETS, _OID, _UTC_TIME, _TIME = 0x02, 0x04, 0x06, 0x17, 0x18
 _SEQUENCE, _SET, _FIRST, _SECOND, _KEY_IDENTIFIER = 0x30, 0x31, 0xA0, 0xA1, 0x80
 _INDEFINITE, _LONG, _LONGEST_LENGTH = 0x80, 0x80, 4
-_MULTIBYTE = 0x1F
 SIGNED_DATA = bytes.fromhex("2a864886f70d010702")
 DATA = bytes.fromhex("2a864886f70d010701")
+_OF_DATA = der(_OID, DATA)
+# What nearly every header begins with, told apart by the digest alone: read at once, not element by element.
+_USUAL_STARTS = tuple(
+    (
+        bytes((_SEQUENCE, _INDEFINITE))
+        + der(_OID, SIGNED_DATA)
+        + bytes((_FIRST, _INDEFINITE, _SEQUENCE, _INDEFINITE))
+        + der(_INTEGER, b"\1")
+        + der(_SET, der(_SEQUENCE, digest))
+        + indefinite(_SEQUENCE, _OF_DATA),
+        digest,
+    )
+    for digest in (each + NULL for each in DIGEST_IDS.values())
+)
 CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME = (bytes.fromhex(f"2a864886f70d0109{n:02x}") for n in (3, 4, 5))
 # The century of a UTCTime (RFC 5280 section 4.1.2.5.1).
 _TURN = 50
 _MOMENT = re.compile(rb"([0-9]{2})?" + rb"([0-9]{2})" * 6 + rb"Z")
 
 
+_OUT_OF_PLACE = "its parts are not those of a signature, or not in their order"
+_CUT = "it is cut short, or a length is wrong"
+_UNEXPECTED = "there is something in it that does not belong there"
+
+
 class MalformedError(ValueError):
     """What is wrong with the bytes, in words for people."""
-
-
-class Algorithm(NamedTuple):
-    """An AlgorithmIdentifier: the OID's contents, and its parameters as they stand, empty when there are none."""
-
-    oid: bytes
-    parameters: bytes
 
 
 class Attributes(NamedTuple):
@@ -52,13 +64,17 @@ class Attributes(NamedTuple):
 
 
 class DetachedSigner(NamedTuple):
-    """One SignerInfo: named by ``issuer_and_serial``, in DER, or by ``key_identifier``; the other is empty."""
+    """One SignerInfo: named by ``issuer_and_serial``, in DER, or by ``key_identifier``; the other is empty.
+
+    ``digest`` and ``algorithm`` are the contents of their AlgorithmIdentifiers: an OID, and parameters where there are
+    any.
+    """
 
     issuer_and_serial: bytes
     key_identifier: bytes
-    digest: Algorithm
+    digest: bytes
     attributes: Attributes | None
-    algorithm: Algorithm
+    algorithm: bytes
     signature: bytes
 
 
@@ -85,12 +101,22 @@ class _Walk:
 
     def enter(self, tag: int) -> int:
         """Go into the element; what ``leave`` and ``inside`` want to know of it."""
-        start, stop = self._head(tag)
-        self.at = start
-        outer = self.limit
-        if stop < 0:
+        data, at, outer = self.data, self.at, self.limit
+        if data[at] != tag:
+            raise MalformedError(_OUT_OF_PLACE)
+        first = data[at + 1]
+        if first < _LONG:
+            start = at + 2
+            stop = start + first
+        elif first == _INDEFINITE:
             # Its end shows only when it is reached; the element around it bounds it until then.
+            self.at = at + 2
             return -1
+        else:
+            start, stop = self._long(first)
+        if stop > outer:
+            raise MalformedError(_CUT)
+        self.at = start
         self.limit = stop
         return outer
 
@@ -104,47 +130,56 @@ class _Walk:
         """Go on behind the element, which must end here."""
         if entered < 0:
             if self.data[self.at : self.at + 2] != b"\0\0" or self.at + 2 > self.limit:
-                raise MalformedError("there is something in it that does not belong there")
+                raise MalformedError(_UNEXPECTED)
             self.at += 2
             return
         if self.at != self.limit:
-            raise MalformedError("there is something in it that does not belong there")
+            raise MalformedError(_UNEXPECTED)
         self.limit = entered
 
     def contents(self, tag: int) -> bytes:
         """The contents of the element, which has a definite length; go on behind it."""
-        start, stop = self._head(tag)
-        if stop < 0:
-            raise MalformedError("a length is left open where it has to be stated")
+        data, at = self.data, self.at
+        if data[at] != tag:
+            raise MalformedError(_OUT_OF_PLACE)
+        first = data[at + 1]
+        if first < _LONG:
+            start = at + 2
+            stop = start + first
+        else:
+            start, stop = self._long(first)
+        if stop > self.limit:
+            raise MalformedError(_CUT)
         self.at = stop
-        return self.data[start:stop]
+        return data[start:stop]
 
-    def whole(self, tag: int = 0) -> bytes:
-        """The element as it stands, with any tag when 0 is given; it has a definite length. Go on behind it."""
+    def whole(self, tag: int) -> bytes:
+        """The element as it stands, which has a definite length; go on behind it."""
         begin = self.at
-        self.contents(tag or self.data[begin])
+        self.contents(tag)
         return self.data[begin : self.at]
 
-    def _head(self, tag: int) -> tuple[int, int]:
-        """Where the contents of the element start and stop; -1 where only a mark says so."""
-        data, at = self.data, self.at
-        if data[at] != tag or tag & _MULTIBYTE == _MULTIBYTE:
-            raise MalformedError("its parts are not those of a signature, or not in their order")
-        first = data[at + 1]
-        start = at + 2
-        if first < _LONG:
-            stop = start + first
-        elif first == _INDEFINITE:
-            stop = -1
-        else:
-            size = first & ~_LONG
-            if size > _LONGEST_LENGTH:
-                raise MalformedError("a length has too many digits")
-            start += size
-            stop = start + int.from_bytes(data[at + 2 : start], "big")
-        if start > self.limit or stop > self.limit:
-            raise MalformedError("it is cut short, or a length is wrong")
-        return start, stop
+    def flat(self, tag: int) -> bytes:
+        """``contents``, also where the length is left open: those of elements with definite lengths."""
+        if self.data[self.at + 1] != _INDEFINITE:
+            return self.contents(tag)
+        entered = self.enter(tag)
+        begin = self.at
+        while self.inside(entered):
+            self.contents(self.data[self.at])
+        body = self.data[begin : self.at]
+        self.leave(entered)
+        return body
+
+    def _long(self, first: int) -> tuple[int, int]:
+        """Where the contents of an element start and stop, whose length has digits of its own."""
+        if first == _INDEFINITE:
+            raise MalformedError("a length is left open where it has to be stated")
+        size = first & ~_LONG
+        if size > _LONGEST_LENGTH:
+            raise MalformedError("a length has too many digits")
+        start = self.at + 2 + size
+        return start, start + int.from_bytes(self.data[start - size : start], "big")
 
 
 def read_detached(data: bytes) -> Detached:
@@ -159,39 +194,49 @@ def read_detached(data: bytes) -> Detached:
     return read
 
 
-def issuer_and_serial_of(certificate: bytes) -> bytes:
-    """What names a certificate, in DER: its issuer and its serial number, one after the other.
+class CertificateParts(NamedTuple):
+    """Parts of a certificate in DER: what names it, its issuer and serial number; and its subjectPublicKeyInfo."""
 
-    Raises ``MalformedError`` for what does not begin as a certificate does (RFC 5280 section 4.1).
+    issuer_and_serial: bytes
+    public_key_info: bytes
+
+
+def parts_of(certificate: bytes) -> CertificateParts:
+    """Cut a certificate (RFC 5280 section 4.1), which is only known to be an element and may be anything inside.
+
+    Raises ``MalformedError`` where it is too short to have these parts.
     """
-    walk = _Walk(certificate)
     try:
-        walk.enter(_SEQUENCE)
-        walk.enter(_SEQUENCE)
-        if walk.next_is(_FIRST):
-            walk.contents(_FIRST)
-        serial = walk.whole(_INTEGER)
-        walk.contents(_SEQUENCE)
-        return walk.whole(_SEQUENCE) + serial
+        at = _inside(certificate, _inside(certificate, 0))
+        serial = _behind(certificate, at) if certificate[at] == _FIRST else at
+        algorithm = _behind(certificate, serial)
+        issuer = _behind(certificate, algorithm)
+        validity = _behind(certificate, issuer)
+        subject = _behind(certificate, validity)
+        key = _behind(certificate, subject)
+        end = _behind(certificate, key)
     except IndexError:
         raise MalformedError("a certificate in it is cut short") from None
+    return CertificateParts(certificate[issuer:validity] + certificate[serial:algorithm], certificate[key:end])
+
+
+def _inside(data: bytes, at: int) -> int:
+    """Where the contents of the element begin."""
+    first = data[at + 1]
+    return at + 2 + (first & ~_LONG if first & _LONG else 0)
+
+
+def _behind(data: bytes, at: int) -> int:
+    """Where the element ends."""
+    first = data[at + 1]
+    if first < _LONG:
+        return at + 2 + first
+    start = at + 2 + (first & ~_LONG)
+    return start + int.from_bytes(data[at + 2 : start], "big")
 
 
 def _content_info(walk: _Walk) -> Detached:
-    info = walk.enter(_SEQUENCE)
-    if walk.contents(_OID) != SIGNED_DATA:
-        raise MalformedError("it is another kind of CMS than signed data")
-    explicit, signed = walk.enter(_FIRST), walk.enter(_SEQUENCE)
-    version = walk.contents(_INTEGER)
-    digests = walk.enter(_SET)
-    digest = _algorithm(walk) if walk.inside(digests) else None
-    walk.leave(digests)
-    encapsulated = walk.enter(_SEQUENCE)
-    if walk.contents(_OID) != DATA:
-        raise MalformedError("it is a signature of something else than data")
-    if walk.inside(encapsulated):
-        raise MalformedError("it holds a content of its own, where a device signs the body")
-    walk.leave(encapsulated)
+    entered, version, digest = _start(walk)
     certificates = tuple(_certificates(walk)) if walk.next_is(_FIRST) else ()
     if walk.next_is(_SECOND):
         raise MalformedError("it carries revocation lists, which no signature covers")
@@ -203,14 +248,39 @@ def _content_info(walk: _Walk) -> Detached:
             raise MalformedError(f"it has more than {MAX_SIGNERS} signers")
         read.append(_signer(walk))
         by_key = by_key or not read[-1].issuer_and_serial
-    for entered in (signers, signed, explicit, info):
-        walk.leave(entered)
+    for each in (signers, *entered):
+        walk.leave(each)
     # RFC 5652 section 5.1: the version follows from what is in it, and the digests are those of the signers.
     if version != (b"\3" if by_key else b"\1"):
         raise MalformedError("its version is not that of its parts")
-    if any(digest is None or each.digest.oid != digest.oid for each in read):
+    if any(each.digest != digest for each in read):
         raise MalformedError("its digest algorithm is not that of its signer")
     return Detached(tuple(read), certificates)
+
+
+def _start(walk: _Walk) -> tuple[tuple[int, int, int], bytes, bytes]:
+    """Up to what is embedded: the elements that were entered, the innermost first, the version and the digest."""
+    for start, digest in _USUAL_STARTS:
+        if walk.data.startswith(start):
+            walk.at = len(start)
+            return (-1, -1, -1), b"\1", digest
+    info = walk.enter(_SEQUENCE)
+    if walk.contents(_OID) != SIGNED_DATA:
+        raise MalformedError("it is another kind of CMS than signed data")
+    explicit, signed = walk.enter(_FIRST), walk.enter(_SEQUENCE)
+    version = walk.contents(_INTEGER)
+    digests = walk.enter(_SET)
+    digest = walk.flat(_SEQUENCE) if walk.inside(digests) else b""
+    walk.leave(digests)
+    encapsulated = walk.flat(_SEQUENCE)
+    if encapsulated != _OF_DATA:
+        holds = encapsulated.startswith(_OF_DATA)
+        raise MalformedError(
+            "it holds a content of its own, where a device signs the body"
+            if holds
+            else "it signs other things than data"
+        )
+    return (signed, explicit, info), version, digest
 
 
 def _certificates(walk: _Walk) -> list[bytes]:
@@ -231,28 +301,18 @@ def _signer(walk: _Walk) -> DetachedSigner:
     if walk.next_is(_KEY_IDENTIFIER):
         key_identifier = walk.contents(_KEY_IDENTIFIER)
     else:
-        name = walk.enter(_SEQUENCE)
-        named = walk.whole(_SEQUENCE) + walk.whole(_INTEGER)
-        walk.leave(name)
+        named = walk.flat(_SEQUENCE)
     # RFC 5652 section 5.3.
     if version != (b"\1" if named else b"\3"):
         raise MalformedError("the signer's version is not that of its name")
-    digest = _algorithm(walk)
+    digest = walk.flat(_SEQUENCE)
     attributes = _attributes(walk) if walk.next_is(_FIRST) else None
-    algorithm = _algorithm(walk)
+    algorithm = walk.flat(_SEQUENCE)
     signature = walk.contents(_OCTETS)
     if walk.next_is(_SECOND):
         raise MalformedError("it has attributes that no signature covers")
     walk.leave(entered)
     return DetachedSigner(named, key_identifier, digest, attributes, algorithm, signature)
-
-
-def _algorithm(walk: _Walk) -> Algorithm:
-    entered = walk.enter(_SEQUENCE)
-    oid = walk.contents(_OID)
-    parameters = walk.whole() if walk.inside(entered) else b""
-    walk.leave(entered)
-    return Algorithm(oid, parameters)
 
 
 def _attributes(walk: _Walk) -> Attributes:
