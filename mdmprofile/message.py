@@ -134,14 +134,10 @@ def verify_mdm_signature(header: str | bytes, body: bytes, *, clock_skew: timede
     attributes = signer.attributes
     if attributes is not None and attributes.signing_time is not None:
         _judge_signing_time(attributes.signing_time, known, clock_skew)
-    return Signer(
-        der=known.der,
-        digest=digest.name,
-        signature_algorithm=name,
-        signing_time=attributes.signing_time if attributes else None,
-        signed_attributes=tuple(map(_attribute_name, attributes.oids)) if attributes else (),
-        embedded=detached.certificates,
-    )
+    if attributes is None:
+        return Signer(known.der, digest.name, name, None, (), detached.certificates)
+    names = tuple(map(_attribute_name, attributes.oids))
+    return Signer(known.der, digest.name, name, attributes.signing_time, names, detached.certificates)
 
 
 _CUT_HINT = "see whether a proxy cut the header short or changed it; it needs room for 8 KB"
@@ -165,17 +161,28 @@ def _decoded(header: str | bytes) -> bytes:
     try:
         text = header.encode("ascii") if isinstance(header, str) else bytes(header)
         data = binascii.a2b_base64(text)
-        again = binascii.b2a_base64(data, newline=False)
     except ValueError:
         raise NotBase64Error("is not base64", where=HEADER, hint=_CUT_HINT) from None
-    # The decoder passes over what it does not know, and over bits that stand for nothing.
-    intact = again == text or again == b"".join(text.split())
-    if not intact:
+    if not _is_exactly(text, data) and not _is_exactly(b"".join(text.split()), data):
         raise NotBase64Error("is not base64", where=HEADER, hint=_CUT_HINT)
     if not data:
         message = "is missing from the message"
         raise MissingSignatureError(message, where=HEADER, hint="set sign_message = true in the profile's [server]")
     return data
+
+
+def _is_exactly(text: bytes, data: bytes) -> bool:
+    """Whether the text is the data in base64, and nothing else that the decoder passes over.
+
+    It passes over characters that it does not know, over padding, and over bits that stand for nothing. The first make
+    the text too long, the others can only be at its end.
+    """
+    size = len(data)
+    return (
+        len(text) == (size + 2) // 3 * 4
+        and b"=" not in text[:-2]
+        and binascii.b2a_base64(data[(size - 1) // 3 * 3 :], newline=False) == text[-4:]
+    )
 
 
 def _signers(count: int) -> SignersError:
@@ -185,16 +192,16 @@ def _signers(count: int) -> SignersError:
 
 def _signing_certificate(signer: DetachedSigner, certificates: tuple[bytes, ...]) -> _Known:
     """The one embedded certificate that the signer names. Raises ``NoCertificateError``, or ``MalformedError``."""
+    name = signer.issuer_and_serial
+    if len(certificates) == 1 and name:
+        # The usual case: it is known already, with its name.
+        known = _known(certificates[0])
+        if known.issuer_and_serial == name:
+            return known
     if len(set(certificates)) < len(certificates):
         raise MalformedError("it carries a certificate twice")
-    if signer.issuer_and_serial:
-        # The usual one is known already, with its name.
-        named = [
-            each
-            for each in certificates
-            if (_known(each).issuer_and_serial if len(certificates) == 1 else parts_of(each).issuer_and_serial)
-            == signer.issuer_and_serial
-        ]
+    if name:
+        named = [each for each in certificates if parts_of(each).issuer_and_serial == name]
     else:
         named = [each for each in certificates if _key_identifier_of(each) == signer.key_identifier]
     if not named:

@@ -41,6 +41,8 @@ _USUAL_STARTS = tuple(
 CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME = (bytes.fromhex(f"2a864886f70d0109{n:02x}") for n in (3, 4, 5))
 # The century of a UTCTime (RFC 5280 section 4.1.2.5.1).
 _TURN = 50
+# Of a certificate: serial number, signature, issuer, validity, subject, subjectPublicKeyInfo.
+_PARTS = 6
 _MOMENT = re.compile(rb"([0-9]{2})?" + rb"([0-9]{2})" * 6 + rb"Z")
 
 
@@ -206,33 +208,25 @@ def parts_of(certificate: bytes) -> CertificateParts:
 
     Raises ``MalformedError`` where it is too short to have these parts.
     """
+    at = 0
     try:
-        at = _inside(certificate, _inside(certificate, 0))
-        serial = _behind(certificate, at) if certificate[at] == _FIRST else at
-        algorithm = _behind(certificate, serial)
-        issuer = _behind(certificate, algorithm)
-        validity = _behind(certificate, issuer)
-        subject = _behind(certificate, validity)
-        key = _behind(certificate, subject)
-        end = _behind(certificate, key)
+        # Into the certificate, and into what is signed of it.
+        for _ in range(2):
+            first = certificate[at + 1]
+            at += 2 + (first & ~_LONG if first & _LONG else 0)
+        marks = []
+        for _ in range(_PARTS + (certificate[at] == _FIRST)):
+            marks.append(at)
+            first = certificate[at + 1]
+            if first & _LONG:
+                start = at + 2 + (first & ~_LONG)
+                at = start + int.from_bytes(certificate[at + 2 : start], "big")
+            else:
+                at += 2 + first
     except IndexError:
         raise MalformedError("a certificate in it is cut short") from None
-    return CertificateParts(certificate[issuer:validity] + certificate[serial:algorithm], certificate[key:end])
-
-
-def _inside(data: bytes, at: int) -> int:
-    """Where the contents of the element begin."""
-    first = data[at + 1]
-    return at + 2 + (first & ~_LONG if first & _LONG else 0)
-
-
-def _behind(data: bytes, at: int) -> int:
-    """Where the element ends."""
-    first = data[at + 1]
-    if first < _LONG:
-        return at + 2 + first
-    start = at + 2 + (first & ~_LONG)
-    return start + int.from_bytes(data[at + 2 : start], "big")
+    serial, algorithm, issuer, validity, _, key = marks[-_PARTS:]
+    return CertificateParts(certificate[issuer:validity] + certificate[serial:algorithm], certificate[key:at])
 
 
 def _content_info(walk: _Walk) -> Detached:
