@@ -24,7 +24,6 @@ _SEQUENCE, _SET, _FIRST, _SECOND, _KEY_IDENTIFIER = 0x30, 0x31, 0xA0, 0xA1, 0x80
 _INDEFINITE, _LONG, _LONGEST_LENGTH = 0x80, 0x80, 4
 SIGNED_DATA = bytes.fromhex("2a864886f70d010702")
 DATA = bytes.fromhex("2a864886f70d010701")
-_OF_DATA = der(_OID, DATA)
 # What nearly every header begins with, told apart by the digest alone: read at once, not element by element.
 _USUAL_STARTS = tuple(
     (
@@ -33,7 +32,7 @@ _USUAL_STARTS = tuple(
         + bytes((_FIRST, _INDEFINITE, _SEQUENCE, _INDEFINITE))
         + der(_INTEGER, b"\1")
         + der(_SET, der(_SEQUENCE, digest))
-        + indefinite(_SEQUENCE, _OF_DATA),
+        + indefinite(_SEQUENCE, der(_OID, DATA)),
         digest,
     )
     for digest in (each + NULL for each in DIGEST_IDS.values())
@@ -266,14 +265,12 @@ def _start(walk: _Walk) -> tuple[tuple[int, int, int], bytes, bytes]:
     digests = walk.enter(_SET)
     digest = walk.flat(_SEQUENCE) if walk.inside(digests) else b""
     walk.leave(digests)
-    encapsulated = walk.flat(_SEQUENCE)
-    if encapsulated != _OF_DATA:
-        holds = encapsulated.startswith(_OF_DATA)
-        raise MalformedError(
-            "it holds a content of its own, where a device signs the body"
-            if holds
-            else "it signs other things than data"
-        )
+    encapsulated = walk.enter(_SEQUENCE)
+    if walk.contents(_OID) != DATA:
+        raise MalformedError("it signs something else than data")
+    if walk.inside(encapsulated):
+        raise MalformedError("it holds a content of its own, where a device signs the body")
+    walk.leave(encapsulated)
     return (signed, explicit, info), version, digest
 
 
