@@ -17,6 +17,7 @@ from mdmprofile.errors import CertificateError, ExpiredSignerError, UntrustedSig
 from mdmprofile.message import CLOCK_SKEW, Signer
 from mdmprofile.moments import shift, stamp
 from mdmprofile.shared import shared_certificate
+from mdmprofile.twins import is_exact
 
 _REMEMBERED = 4096
 _PLACE = "the device's certificate"
@@ -61,6 +62,10 @@ class DeviceTrust:
             certificate = Certificate(der, _PLACE)
         except CertificateError as error:
             raise UntrustedSignerError(error.message, where=_PLACE, hint="refuse the message") from None
+        if not is_exact(certificate):
+            # The same certificate with another fingerprint would be another device's.
+            message = f"{certificate.name} is not written as its CA wrote it"
+            raise UntrustedSignerError(message, where=_PLACE, hint="refuse the message")
         if certificate.is_ca:
             message = f"{certificate.name} is a CA, and no device has its key"
             raise UntrustedSignerError(message, where=_PLACE, hint="refuse the message")
