@@ -18,6 +18,8 @@ needs chromedriver chromium-driver
 needs promtool prometheus
 needs xmllint libxml2-utils
 needs systemd-analyze systemd
+# Debian keeps PostgreSQL's server out of the path.
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || needs initdb postgresql
 [ -z "$missing" ] && exit 0
 
 if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then
@@ -29,7 +31,7 @@ fi
 
 echo "missing:$missing; tests that need them are skipped. Install them with:" >&2
 if command -v brew >/dev/null 2>&1; then
-    echo "  brew install openssl libplist softhsm nginx caddy prometheus" >&2
+    echo "  brew install openssl libplist softhsm nginx caddy prometheus postgresql" >&2
 else
     echo "  sudo apt-get install$missing" >&2
 fi

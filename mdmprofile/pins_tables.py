@@ -1,0 +1,210 @@
+"""Pins in the tables of a database: what a store does, in SQL that SQLite and PostgreSQL both understand.
+
+Whoever writes takes the certificates first, in order, and the device after them; so no two wait for each other.
+"""
+
+from __future__ import annotations
+
+import abc
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any, Protocol, Self
+
+from mdmprofile.errors import PinStoreError
+from mdmprofile.pins import ADDED, MOVED, PINNED, REMOVED, Pin, PinEvent, Reservation, is_of, taken
+
+# Times are seconds since 1970 in UTC. Identifiers and serial numbers are folded; ``name`` is as the device wrote it.
+TABLES = (
+    """CREATE TABLE mdm_pin_certificates (
+  certificate TEXT PRIMARY KEY,
+  identifier TEXT NOT NULL,
+  serial TEXT NOT NULL,
+  since BIGINT NOT NULL
+)""",
+    "CREATE INDEX mdm_pin_certificates_of ON mdm_pin_certificates (identifier)",
+    """CREATE TABLE mdm_pins (
+  identifier TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  certificate TEXT NOT NULL UNIQUE,
+  since BIGINT NOT NULL
+)""",
+    """CREATE TABLE mdm_pin_events (
+  id {number} PRIMARY KEY,
+  at BIGINT NOT NULL,
+  identifier TEXT NOT NULL,
+  name TEXT NOT NULL,
+  certificate TEXT NOT NULL,
+  what TEXT NOT NULL
+)""",
+    "CREATE INDEX mdm_pin_events_of ON mdm_pin_events (identifier, id)",
+)
+_FIND = "SELECT name, certificate, since FROM mdm_pins WHERE identifier = :identifier"
+_OWNER = "SELECT identifier, serial FROM mdm_pin_certificates WHERE certificate = :certificate"
+_TAKE = (
+    "INSERT INTO mdm_pin_certificates (certificate, identifier, serial, since) "
+    "VALUES (:certificate, :identifier, :serial, :since) ON CONFLICT (certificate) DO NOTHING"
+)
+_CLAIM = "UPDATE mdm_pin_certificates SET identifier = :identifier WHERE certificate = :certificate AND identifier = ''"
+_PIN = (
+    "INSERT INTO mdm_pins (identifier, name, certificate, since) VALUES (:identifier, :name, :certificate, :since) "
+    "ON CONFLICT (identifier) DO UPDATE SET certificate = excluded.certificate, since = excluded.since"
+)
+_TELL = (
+    "INSERT INTO mdm_pin_events (at, identifier, name, certificate, what) "
+    "VALUES (:at, :identifier, :name, :certificate, :what)"
+)
+_FREE = "DELETE FROM mdm_pin_certificates WHERE identifier = :identifier"
+_FORGET = "DELETE FROM mdm_pins WHERE identifier = :identifier"
+_PINS = (
+    "SELECT identifier, name, certificate, since FROM mdm_pins WHERE identifier > :after ORDER BY identifier LIMIT 1000"
+)
+_EVENTS = "SELECT id, at, name, certificate, what FROM mdm_pin_events WHERE id > :after{} ORDER BY id LIMIT 1000"
+_OF_ONE = " AND identifier = :identifier"
+_AT_ONCE = 500
+
+
+class Run(Protocol):
+    """Runs a statement inside a transaction, with named values; the rows, none where it returns none."""
+
+    def __call__(self, statement: str, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Any]:
+        """``values`` may be a list of them: the statement is then run for each, and returns nothing."""
+
+
+class TableStore(abc.ABC):
+    """A ``PinStore`` over a database; what is left to the database's own class is how to open a transaction."""
+
+    quick = False
+
+    @abc.abstractmethod
+    def _reading(self) -> AbstractContextManager[Run]:
+        """Run statements that change nothing."""
+
+    @abc.abstractmethod
+    def _writing(self) -> AbstractContextManager[Run]:
+        """Run statements of which all take effect, or none."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of the database."""
+
+    def find(self, identifier: str) -> Pin | None:
+        """The device's pin; None when it has none."""
+        with self._reading() as run:
+            rows = run(_FIND, {"identifier": identifier.casefold()})
+        return Pin(rows[0][0], rows[0][1], _moment(rows[0][2])) if rows else None
+
+    def owner(self, certificate: str) -> tuple[str, str] | None:
+        """The identifier and serial number, folded, of the device that a certificate belongs to."""
+        with self._reading() as run:
+            rows = run(_OWNER, {"certificate": certificate})
+        return (str(rows[0][0]), str(rows[0][1])) if rows else None
+
+    def authenticate(
+        self, identifier: str, certificate: str, *, at: datetime, serial: str = "", twin: str = "", added: bool = False
+    ) -> Pin:
+        """Make or move the device's pin. Raises ``PinTakenError``."""
+        device = identifier.casefold()
+        now = int(at.timestamp())
+        with self._writing() as run:
+            # In order, so that two devices which try each other's certificates do not wait for each other.
+            for each in sorted({certificate, twin} - {""}):
+                values = {"certificate": each, "identifier": device, "serial": "", "since": now}
+                run(_TAKE, values)
+                (owner,) = run(_OWNER, values)
+                if not is_of(owner, device, serial) and not (added and not owner[0]):
+                    raise taken(identifier)
+                if not owner[0]:
+                    run(_CLAIM, values)
+            before = run(_FIND, {"identifier": device})
+            if before and before[0][1] == certificate:
+                return Pin(before[0][0], certificate, _moment(before[0][2]))
+            values = {"identifier": device, "name": identifier, "certificate": certificate, "since": now}
+            run(_PIN, values)
+            what = ADDED if added else MOVED if before else PINNED
+            run(_TELL, values | {"at": now, "what": what})
+        return Pin(identifier, certificate, _moment(now))
+
+    def remove(self, identifier: str, *, at: datetime) -> bool:
+        """Forget a device, and set its certificates free; whether it was known."""
+        device = {"identifier": identifier.casefold()}
+        with self._writing() as run:
+            run(_FREE, device)
+            before = run(_FIND, device)
+            run(_FORGET, device)
+            if before:
+                name, certificate, _ = before[0]
+                values = device | {"name": name, "certificate": certificate}
+                run(_TELL, values | {"at": int(at.timestamp()), "what": REMOVED})
+        return bool(before)
+
+    def reserve(self, some: Iterable[Reservation], *, at: datetime) -> Iterator[Reservation]:
+        """Record for which devices certificates were issued; those that belong to another device come back."""
+        now = int(at.timestamp())
+        whole = iter(some)
+        while batch := list(itertools.islice(whole, _AT_ONCE)):
+            rows = [
+                {
+                    "certificate": each.certificate,
+                    "identifier": each.identifier.casefold(),
+                    "serial": each.serial.casefold(),
+                    "since": now,
+                }
+                # In order, as above.
+                for each in sorted(batch, key=lambda each: each.certificate)
+            ]
+            names = {f"c{number}": each.certificate for number, each in enumerate(batch)}
+            with self._writing() as run:
+                run(_TAKE, rows)
+                # What is put together here are names of values.
+                marks = ", ".join(f":{each}" for each in names)
+                found = run(
+                    "SELECT certificate, identifier, serial FROM mdm_pin_certificates "  # noqa: S608
+                    f"WHERE certificate IN ({marks})",
+                    names,
+                )
+            owners = {row[0]: (row[1], row[2]) for row in found}
+            for each in batch:
+                owner = owners[each.certificate]
+                same = owner[0] == each.identifier.casefold() or not each.identifier or not owner[0]
+                if not same or (owner[1] and each.serial and owner[1] != each.serial.casefold()):
+                    yield each
+
+    def pins(self) -> Iterator[Pin]:
+        """Every pin, by identifier."""
+        after = ""
+        while True:
+            with self._reading() as run:
+                rows = run(_PINS, {"after": after})
+            for identifier, name, certificate, since in rows:
+                after = identifier
+                yield Pin(name, certificate, _moment(since))
+            if not rows:
+                return
+
+    def history(self, identifier: str = "") -> Iterator[PinEvent]:
+        """What happened, to one device or to all, in order."""
+        statement = _EVENTS.format(_OF_ONE if identifier else "")
+        after = 0
+        while True:
+            with self._reading() as run:
+                rows = run(statement, {"after": after, "identifier": identifier.casefold()})
+            for number, at, name, certificate, what in rows:
+                after = number
+                yield PinEvent(_moment(at), name, certificate, what)
+            if not rows:
+                return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _moment(seconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError, TypeError):
+        raise PinStoreError("holds a time that is none", hint="restore it from a backup") from None

@@ -1,0 +1,367 @@
+"""Pins in both stores: made, moved, refused, kept; and raced for by processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import racing
+from mdmprofile.device_messages import DeviceMessage
+from mdmprofile.errors import PinError, PinMismatchError, PinStoreError, PinTakenError, PinUnknownError
+from mdmprofile.pins import Pin, Reservation, check_pin, fingerprint
+from mdmprofile.pins_sql import SqlPinStore
+from mdmprofile.pins_sqlite import SqlitePinStore
+from mdmprofile.pins_tables import TableStore
+from pki import NOW
+from postgres import running
+
+Open = Callable[[], TableStore]
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a real server."""
+    with running() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens the same, at first empty, store as often as it is called."""
+    stores: list[TableStore] = []
+
+    def sqlite() -> TableStore:
+        stores.append(SqlitePinStore(tmp_path / "pins.sqlite"))
+        return stores[-1]
+
+    def postgresql() -> TableStore:
+        stores.append(SqlPinStore(request.getfixturevalue("postgres")))
+        return stores[-1]
+
+    if request.param == "sqlite":
+        yield sqlite
+    else:
+        racing.empty(request.getfixturevalue("postgres"))
+        yield postgresql
+    for each in stores:
+        each.close()
+
+
+def message(udid: str = "", enrollment_id: str = "", *, kind: str = "", serial: str = "") -> DeviceMessage:
+    """A message of a device; Authenticate where its kind says so."""
+    return DeviceMessage(udid, enrollment_id, kind, "" if kind else "Idle", serial)
+
+
+def authenticate(store: TableStore, udid: str, certificate: str, *, serial: str = "", twin: str = "") -> Pin:
+    """An Authenticate with this certificate."""
+    sent = message(udid, kind="Authenticate", serial=serial)
+    return check_pin(store, sent, certificate, at=NOW, twin=twin)
+
+
+class TestRules:
+    """What a device may do."""
+
+    def test_authenticate_pins_and_every_other_message_has_to_match(self, opened: Open) -> None:
+        """The pin is found again by another process too, whatever the case of the UDID."""
+        store = opened()
+        with pytest.raises(PinUnknownError):
+            check_pin(store, message("U1"), A, at=NOW)
+        assert authenticate(store, "U1", A) == Pin("U1", A, NOW)
+        for kind in ("", "TokenUpdate", "CheckOut", "DeclarativeManagement", "SomethingNew"):
+            assert check_pin(opened(), message("u1", kind=kind), A, at=LATER) == Pin("U1", A, NOW)
+            with pytest.raises(PinMismatchError):
+                check_pin(store, message("U1", kind=kind), B, at=LATER)
+
+    def test_only_a_new_authenticate_moves_the_pin(self, opened: Open) -> None:
+        """After that the old certificate is refused; the way back is another Authenticate."""
+        store = opened()
+        authenticate(store, "U1", A)
+        authenticate(store, "U1", B)
+        with pytest.raises(PinMismatchError):
+            check_pin(store, message("U1"), A, at=NOW)
+        assert check_pin(store, message("U1"), B, at=NOW)
+        assert authenticate(store, "U1", A).certificate == A
+
+    def test_certificate_of_another_device_is_refused_for_good(self, opened: Open) -> None:
+        """Also when that device has got a new one since; nothing changes, and it says nothing of the owner."""
+        store = opened()
+        authenticate(store, "OWNER", A)
+        authenticate(store, "OWNER", B)
+        authenticate(store, "U2", C)
+        for certificate in (A, B):
+            with pytest.raises(PinTakenError) as caught:
+                authenticate(store, "U2", certificate)
+            assert "OWNER" not in str(caught.value)
+        assert check_pin(store, message("U2"), C, at=NOW)
+        assert check_pin(store, message("OWNER"), B, at=NOW)
+
+    def test_twin_of_a_certificate_is_the_same_device_s(self, opened: Open) -> None:
+        """Either of both is refused for another, in whatever order they come."""
+        store = opened()
+        authenticate(store, "U1", A, twin=B)
+        for certificate, twin in ((B, A), (B, ""), (C, A)):
+            with pytest.raises(PinTakenError):
+                authenticate(store, "U2", certificate, twin=twin)
+        assert authenticate(store, "U1", B, twin=A).certificate == B
+
+    def test_enrollment_id_of_a_user_enrollment_is_pinned_like_a_udid(self, opened: Open) -> None:
+        """There is no UDID then."""
+        store = opened()
+        check_pin(store, message("", "E1", kind="Authenticate"), A, at=NOW)
+        assert check_pin(store, message("", "E1"), A, at=NOW).identifier == "E1"
+        with pytest.raises(PinMismatchError):
+            check_pin(store, message("", "E1"), B, at=NOW)
+
+    def test_second_name_of_another_device_is_refused(self, opened: Open) -> None:
+        """A server that reads the other one would take the message for that device's."""
+        store = opened()
+        check_pin(store, message("", "VICTIM", kind="Authenticate"), A, at=NOW)
+        authenticate(store, "U1", B)
+        for kind in ("", "Authenticate"):
+            with pytest.raises(PinMismatchError):
+                check_pin(store, message("U1", "VICTIM", kind=kind), B, at=NOW)
+        assert check_pin(store, message("U1", "NOBODY"), B, at=NOW)
+
+    def test_removed_device_is_unknown_and_its_certificates_are_free(self, opened: Open) -> None:
+        """All of them; other devices stay as they are."""
+        store = opened()
+        authenticate(store, "U1", A)
+        authenticate(store, "U1", B)
+        authenticate(store, "U2", C)
+        assert store.remove("u1", at=LATER)
+        assert not store.remove("U1", at=LATER)
+        with pytest.raises(PinUnknownError):
+            check_pin(store, message("U1"), B, at=NOW)
+        assert authenticate(store, "U3", A)
+        assert authenticate(store, "U4", B)
+        assert check_pin(store, message("U2"), C, at=NOW)
+
+    def test_history_tells_everything_in_order(self, opened: Open) -> None:
+        """An Authenticate that changes nothing is no event."""
+        store = opened()
+        authenticate(store, "U1", A)
+        authenticate(store, "U1", A)
+        authenticate(store, "U2", C)
+        authenticate(store, "U1", B)
+        store.remove("U1", at=LATER)
+        store.authenticate("U1", A, at=LATER, added=True)
+        told = [(each.identifier, each.certificate, each.what, each.at) for each in store.history("u1")]
+        assert told == [
+            ("U1", A, "pinned", NOW),
+            ("U1", B, "moved", NOW),
+            ("U1", B, "removed", LATER),
+            ("U1", A, "added", LATER),
+        ]
+        assert len(list(store.history())) == 5
+
+    def test_all_pins_are_listed_however_many(self, opened: Open) -> None:
+        """By identifier, in pieces."""
+        store = opened()
+        for number in range(1005 if isinstance(store, SqlitePinStore) else 30):
+            authenticate(store, f"U{number:04}", f"{number:064x}")
+        names = [each.identifier for each in store.pins()]
+        assert names == sorted(names)
+        assert len(names) >= 30
+
+
+class TestReservations:
+    """Certificates that were issued for a device which has not come yet."""
+
+    def test_issued_certificate_is_refused_for_another_device_the_first_time(self, opened: Open) -> None:
+        """The device that it was issued for is not pinned by that, but may authenticate."""
+        store = opened()
+        assert list(store.reserve([Reservation("U1", "S1", A)], at=NOW)) == []
+        with pytest.raises(PinTakenError):
+            authenticate(store, "U2", A)
+        with pytest.raises(PinUnknownError):
+            check_pin(store, message("U1"), A, at=NOW)
+        assert authenticate(store, "u1", A)
+
+    def test_certificate_of_a_serial_number_is_for_the_device_that_says_it(self, opened: Open) -> None:
+        """Where the table had no UDIDs; a device that leaves its serial number out could be any."""
+        store = opened()
+        assert list(store.reserve([Reservation("", "S1", A)], at=NOW)) == []
+        for serial in ("S2", ""):
+            with pytest.raises(PinTakenError):
+                authenticate(store, "U2", A, serial=serial)
+        assert authenticate(store, "U1", A, serial="s1")
+        with pytest.raises(PinTakenError):
+            authenticate(store, "U2", A, serial="S1")
+
+    def test_conflicts_come_back_and_the_rest_goes_in(self, opened: Open) -> None:
+        """Any number of times: a ledger grows."""
+        store = opened()
+        authenticate(store, "U1", A)
+        rows = [Reservation("U2", "", A), Reservation("U1", "", A), Reservation("U3", "", B), Reservation("", "S4", C)]
+        for _ in range(2):
+            assert list(store.reserve(rows, at=NOW)) == [Reservation("U2", "", A)]
+        with pytest.raises(PinTakenError):
+            authenticate(store, "U1", B)
+
+
+class TestRaces:
+    """Several at once."""
+
+    @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+    def test_exactly_one_of_eight_processes_gets_the_certificate(
+        self, store: str, tmp_path: Path, request: pytest.FixtureRequest
+    ) -> None:
+        """Forty times over, each at the same moment."""
+        place = str(tmp_path / "pins.sqlite") if store == "sqlite" else request.getfixturevalue("postgres")
+        if store == "postgresql":
+            racing.empty(place)
+        assert racing.race(place, rounds=40, processes=8) == [1] * 40
+
+    def test_new_file_is_made_once(self, tmp_path: Path) -> None:
+        """Eight processes that open the same absent file."""
+        with multiprocessing.get_context("spawn").Pool(8) as pool:
+            results = pool.starmap(racing.pin_one, [(str(tmp_path / "pins.sqlite"), number) for number in range(8)])
+        assert results == [True] * 8
+        with SqlitePinStore(tmp_path / "pins.sqlite") as store:
+            assert len(list(store.pins())) == 8
+
+    def test_devices_that_try_each_other_s_certificates_do_not_wait_for_ever(self, opened: Open) -> None:
+        """Threads that move two devices to and fro, with twins."""
+        store = opened()
+        barrier = threading.Barrier(4)
+
+        def work(number: int) -> int:
+            barrier.wait()
+            refused = 0
+            for turn in range(20):
+                certificate, twin = (A, B) if (turn + number) % 2 else (B, A)
+                try:
+                    authenticate(store, f"U{number % 2}", certificate, twin=twin)
+                except PinTakenError:
+                    refused += 1
+            return refused
+
+        with ThreadPoolExecutor(4) as pool:
+            refusals = list(pool.map(work, range(4)))
+        assert sorted(refusals) == [0, 0, 20, 20]
+
+    def test_store_can_be_used_after_a_fork(self, tmp_path: Path) -> None:
+        """As servers do that load the application first."""
+        store = SqlitePinStore(tmp_path / "pins.sqlite")
+        authenticate(store, "U1", A)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                authenticate(store, "U2", B)
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        assert [each.identifier for each in store.pins()] == ["U1", "U2"]
+        store.close()
+
+
+class TestFiles:
+    """The SQLite file."""
+
+    def test_file_is_its_owner_s_alone(self, tmp_path: Path) -> None:
+        """It says who has which device."""
+        with SqlitePinStore(tmp_path / "pins.sqlite"):
+            assert stat.S_IMODE((tmp_path / "pins.sqlite").stat().st_mode) == 0o600
+
+    @pytest.mark.parametrize("content", [b"x" * 5000, b"SQLite format 3\0" + b"\xff" * 5000])
+    def test_other_file_is_refused_and_stays_as_it_is(self, content: bytes, tmp_path: Path) -> None:
+        """Whatever it is."""
+        file = tmp_path / "pins.sqlite"
+        file.write_bytes(content)
+        with pytest.raises(PinStoreError):
+            SqlitePinStore(file)
+        assert file.read_bytes() == content
+
+    def test_other_database_is_refused_and_stays_as_it_is(self, tmp_path: Path) -> None:
+        """A ledger, for one, or one of a newer version."""
+        file = tmp_path / "pins.sqlite"
+        with sqlite3.connect(file) as connection:
+            connection.execute("CREATE TABLE other (x)")
+        connection.close()
+        before = file.read_bytes()
+        with pytest.raises(PinStoreError, match="something else"):
+            SqlitePinStore(file)
+        assert file.read_bytes() == before
+        with SqlitePinStore(tmp_path / "new.sqlite"):
+            pass
+        with sqlite3.connect(tmp_path / "new.sqlite") as connection:
+            connection.execute("PRAGMA user_version = 99")
+        connection.close()
+        with pytest.raises(PinStoreError, match="another version"):
+            SqlitePinStore(tmp_path / "new.sqlite")
+
+    def test_absent_file_is_made_only_where_that_is_asked(self, tmp_path: Path) -> None:
+        """Who lists the pins of a misspelt file wants to know."""
+        with pytest.raises(PinStoreError, match="does not exist"):
+            SqlitePinStore(tmp_path / "pins.sqlite", create=False)
+        assert not list(tmp_path.iterdir())
+        with pytest.raises(PinStoreError):
+            SqlitePinStore(tmp_path / "absent" / "pins.sqlite")
+
+    def test_text_that_cannot_be_stored_is_an_error_of_ours(self, tmp_path: Path) -> None:
+        """Half a surrogate pair, which JSON can hold."""
+        with SqlitePinStore(tmp_path / "pins.sqlite") as store, pytest.raises(PinStoreError):
+            authenticate(store, "U\ud800", A)
+
+
+class TestDatabase:
+    """What only PostgreSQL's store has."""
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql://mdm:secret-word@localhost:1/nothing",
+            "postgresql+psycopg://mdm:secret-word@/x?host=/nowhere",
+            "mysql://mdm:secret-word@localhost/x",
+            "sqlite:///secret-word.sqlite",
+            "secret-word",
+            "postgresql+unknown://mdm:secret-word@localhost/x",
+        ],
+    )
+    def test_database_that_cannot_be_used_is_an_error_without_the_password(self, url: str) -> None:
+        """Nor is it in the representation."""
+        with pytest.raises(PinStoreError) as caught:
+            SqlPinStore(url)
+        assert caught.value.hint
+        assert "secret-word" not in str(caught.value) + repr(caught.value)
+
+    def test_password_does_not_show(self, postgres: str) -> None:
+        """In a log of a server, for one."""
+        with SqlPinStore(postgres) as store:
+            assert "not-needed" not in repr(store)
+            assert "postgresql" in repr(store)
+
+    def test_tables_of_another_version_are_refused(self, postgres: str) -> None:
+        """Before anything is written to them."""
+        racing.empty(postgres)
+        SqlPinStore(postgres).close()
+        racing.execute(postgres, "UPDATE mdm_pin_version SET version = 99")
+        with pytest.raises(PinStoreError, match="another version"):
+            SqlPinStore(postgres)
+        racing.empty(postgres)
+
+
+@pytest.mark.parametrize("text", ["AB" * 32, ":".join(["ab"] * 32), f" {'ab' * 32}\n"])
+def test_fingerprints_are_read_as_people_write_them(text: str) -> None:
+    """As openssl and browsers show them."""
+    assert fingerprint(text) == "ab" * 32
+
+
+@pytest.mark.parametrize("text", ["", "ab" * 31, "ab" * 33, "zz" * 32, "\N{FULLWIDTH LATIN SMALL LETTER A}b" * 32])
+def test_other_text_is_no_fingerprint(text: str) -> None:
+    """It would never match."""
+    with pytest.raises(PinError):
+        fingerprint(text)
