@@ -65,14 +65,17 @@ class PinStore(Protocol):
     def owner(self, certificate: str) -> tuple[str, str] | None:
         """The identifier and serial number of the device that a certificate belongs to; None when it is nobody's."""
 
-    def authenticate(
-        self, identifier: str, certificate: str, *, at: datetime, serial: str = "", twin: str = "", added: bool = False
-    ) -> Pin:
+    def authenticate(self, identifier: str, certificate: str, *, at: datetime, serial: str = "", twin: str = "") -> Pin:
         """Make or move the device's pin, and return it.
 
-        ``twin`` is another certificate that is the same; ``added`` says that an administrator does it. Raises
-        ``PinTakenError`` when the certificate or its twin belongs, or belonged, to another device, or was issued for
-        another.
+        ``twin`` is another certificate that is the same. Raises ``PinTakenError`` when one of them belongs, or
+        belonged, to another device, or was issued for another.
+        """
+
+    def add(self, some: Iterable[tuple[str, str]], *, at: datetime) -> Iterator[tuple[str, str]]:
+        """Make or move pins, of an identifier and a certificate each, as an administrator decides.
+
+        Those whose certificate belongs to another device come back and change nothing.
         """
 
     def remove(self, identifier: str, *, at: datetime) -> bool:

@@ -101,30 +101,30 @@ class TableStore(abc.ABC):
             rows = run(_OWNER, {"certificate": certificate})
         return (str(rows[0][0]), str(rows[0][1])) if rows else None
 
-    def authenticate(
-        self, identifier: str, certificate: str, *, at: datetime, serial: str = "", twin: str = "", added: bool = False
-    ) -> Pin:
+    def authenticate(self, identifier: str, certificate: str, *, at: datetime, serial: str = "", twin: str = "") -> Pin:
         """Make or move the device's pin. Raises ``PinTakenError``."""
-        device = identifier.casefold()
         now = int(at.timestamp())
         with self._writing() as run:
             # In order, so that two devices which try each other's certificates do not wait for each other.
             for each in sorted({certificate, twin} - {""}):
-                values = {"certificate": each, "identifier": device, "serial": "", "since": now}
-                run(_TAKE, values)
-                (owner,) = run(_OWNER, values)
-                if not is_of(owner, device, serial) and not (added and not owner[0]):
+                if not _take(run, identifier.casefold(), each, now, serial=serial.casefold()):
                     raise taken(identifier)
-                if not owner[0]:
-                    run(_CLAIM, values)
-            before = run(_FIND, {"identifier": device})
-            if before and before[0][1] == certificate:
-                return Pin(before[0][0], certificate, _moment(before[0][2]))
-            values = {"identifier": device, "name": identifier, "certificate": certificate, "since": now}
-            run(_PIN, values)
-            what = ADDED if added else MOVED if before else PINNED
-            run(_TELL, values | {"at": now, "what": what})
-        return Pin(identifier, certificate, _moment(now))
+            return _pin(run, identifier, certificate, now, "")
+
+    def add(self, some: Iterable[tuple[str, str]], *, at: datetime) -> Iterator[tuple[str, str]]:
+        """Make or move pins; those whose certificate belongs to another device come back."""
+        now = int(at.timestamp())
+        whole = iter(some)
+        while batch := list(itertools.islice(whole, _AT_ONCE)):
+            refused = []
+            with self._writing() as run:
+                # In order, as above.
+                for identifier, certificate in sorted(batch, key=lambda each: each[1]):
+                    if _take(run, identifier.casefold(), certificate, now, serial=None):
+                        _pin(run, identifier, certificate, now, ADDED)
+                    else:
+                        refused.append((identifier, certificate))
+            yield from refused
 
     def remove(self, identifier: str, *, at: datetime) -> bool:
         """Forget a device, and set its certificates free; whether it was known."""
@@ -201,6 +201,32 @@ class TableStore(abc.ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _take(run: Run, device: str, certificate: str, now: int, *, serial: str | None) -> bool:
+    """Have the certificate be the device's; whether it is. ``serial`` is None where that does not matter."""
+    values = {"certificate": certificate, "identifier": device, "serial": "", "since": now}
+    run(_TAKE, values)
+    (owner,) = run(_OWNER, values)
+    if serial is None and not owner[0]:
+        serial = owner[1]
+    if not is_of(owner, device, serial or ""):
+        return False
+    if not owner[0]:
+        run(_CLAIM, values)
+    return True
+
+
+def _pin(run: Run, identifier: str, certificate: str, now: int, what: str) -> Pin:
+    """Make or move the pin, once the certificate is the device's."""
+    device = identifier.casefold()
+    before = run(_FIND, {"identifier": device})
+    if before and before[0][1] == certificate:
+        return Pin(before[0][0], certificate, _moment(before[0][2]))
+    values = {"identifier": device, "name": identifier, "certificate": certificate, "since": now}
+    run(_PIN, values)
+    run(_TELL, values | {"at": now, "what": what or (MOVED if before else PINNED)})
+    return Pin(identifier, certificate, _moment(now))
 
 
 def _moment(seconds: int) -> datetime:

@@ -11,9 +11,10 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from mdmprofile.certificates import Identity
+from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.cms.algorithms import DIGEST_IDS, ECDSA_IDS, NULL, RSA_IDS, digest_named
 from mdmprofile.cms.tlv import der, indefinite
 from pki import DAY, NOW, Entity, Key, issue, root_ca, rsa_key
@@ -148,3 +149,13 @@ def parts(entity: Entity, body: bytes, *, digest: str = "sha1", info: bytes | No
     """The parts of the usual signature."""
     info = info if info is not None else signer_info(entity, body, digest=digest)
     return Parts(signers=(info,), certificates=(entity.der,), digests=(DIGEST_IDS[digest] + NULL,))
+
+
+def twin_certificate(entity: Entity, curve: ec.EllipticCurve) -> Certificate:
+    """The twin itself. One of s and n - s is a byte longer than the other, so lengths change all around."""
+    r, s = decode_dss_signature(entity.certificate.signature)
+    changed = encode_dss_signature(r, curve.group_order - s)
+    tbs = entity.certificate.tbs_certificate_bytes
+    start = entity.der.index(tbs) + len(tbs)
+    algorithm = entity.der[start : start + 2 + entity.der[start + 1]]
+    return Certificate(der(0x30, tbs + algorithm + der(0x03, b"\0" + changed)))

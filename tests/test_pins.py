@@ -155,7 +155,7 @@ class TestRules:
         authenticate(store, "U2", C)
         authenticate(store, "U1", B)
         store.remove("U1", at=LATER)
-        store.authenticate("U1", A, at=LATER, added=True)
+        assert list(store.add([("U1", A), ("U2", A)], at=LATER)) == [("U2", A)]
         told = [(each.identifier, each.certificate, each.what, each.at) for each in store.history("u1")]
         assert told == [
             ("U1", A, "pinned", NOW),
@@ -208,6 +208,13 @@ class TestReservations:
             assert list(store.reserve(rows, at=NOW)) == [Reservation("U2", "", A)]
         with pytest.raises(PinTakenError):
             authenticate(store, "U1", B)
+
+    def test_administrator_may_pin_what_was_reserved_for_a_serial_number(self, opened: Open) -> None:
+        """He knows which device has it; what is another device's is refused him too."""
+        store = opened()
+        assert list(store.reserve([Reservation("", "S1", A), Reservation("U2", "", B)], at=NOW)) == []
+        assert list(store.add([("U1", A), ("U1", B)], at=NOW)) == [("U1", B)]
+        assert check_pin(store, message("U1"), A, at=NOW)
 
 
 class TestRaces:

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from mdmprofile.certificates import Certificate
-from mdmprofile.cms.tlv import der
 from mdmprofile.device_trust import DeviceTrust
 from mdmprofile.twins import is_exact, twin_of
-from messages import device
-from pki import NOW, Entity, root_ca, rsa_key
-
-
-def twin_certificate(entity: Entity, curve: ec.EllipticCurve) -> Certificate:
-    """The twin itself. One of s and n - s is a byte longer than the other, so lengths change all around."""
-    r, s = decode_dss_signature(entity.certificate.signature)
-    changed = encode_dss_signature(r, curve.group_order - s)
-    tbs = entity.certificate.tbs_certificate_bytes
-    start = entity.der.index(tbs) + len(tbs)
-    algorithm = entity.der[start : start + 2 + entity.der[start + 1]]
-    return Certificate(der(0x30, tbs + algorithm + der(0x03, b"\0" + changed)))
+from messages import device, twin_certificate
+from pki import NOW, root_ca, rsa_key
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda each: each.name)

@@ -33,6 +33,7 @@ COMMANDS = {
     "init": ("init", "Write a commented enroll.toml to start from."),
     "lint": ("lint", "Judge any profile by Apple's rules: payloads, keys, certificates and signature."),
     "message": ("message", "Verify the Mdm-Signature header of a device's message, or make one."),
+    "pins": ("pins", "Keep which certificate belongs to which device."),
     "plan": ("plan", "Plan the replacement: what ends when, the latest safe date, and the steps up to it."),
     "rules": ("rules", "List every rule: its id, severity, what it is about, and where it is written."),
     "show": ("show", "Show what is inside a profile, signed, encrypted or neither."),

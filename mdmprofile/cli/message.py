@@ -13,11 +13,13 @@ from mdmprofile.anchors import load_anchors
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.cli.config_flags import SIGNER_OPTIONS, in_flags, signer_from
 from mdmprofile.cli.params import AT, DURATION, FILE, MOMENT, report_options, right_now
+from mdmprofile.cli.pins import PINS_OPTIONS, pin_facts, store_of
 from mdmprofile.cli.session import Session, ask, with_session
 from mdmprofile.cms.algorithms import DIGEST_IDS
+from mdmprofile.device_messages import read_message
 from mdmprofile.device_trust import DeviceTrust
-from mdmprofile.errors import MessageError, MessageFormatError, SigningError
-from mdmprofile.findings import Finding, Severity, by_severity, finding
+from mdmprofile.errors import MessageError, MessageFormatError, PinError, SigningError
+from mdmprofile.findings import Finding, Severity, by_severity, finding, has_errors
 from mdmprofile.inputs import STDIN, read_file
 from mdmprofile.materials import load_signer
 from mdmprofile.message import CLOCK_SKEW, HEADER, MAX_HEADER, Signer, verify_mdm_signature
@@ -25,7 +27,9 @@ from mdmprofile.message_signing import sign_mdm_message
 from mdmprofile.moments import day, stamp
 from mdmprofile.output import STDOUT, write_one
 from mdmprofile.output import place_of as place_of_output
+from mdmprofile.pins import check_pin
 from mdmprofile.reports.model import View
+from mdmprofile.twins import twin_of
 
 # A device's answer with a list of apps or certificates has a few megabytes at most.
 MAX_BODY = 64 * 1024 * 1024
@@ -47,6 +51,7 @@ def command() -> None:
 @_BODY
 @click.option("--ca", "authorities", multiple=True, metavar="CA", help="CA that issues the devices' identities.")
 @click.option("--clock-skew", type=DURATION, help="What the device's clock may be off.  [default: 5m]")
+@PINS_OPTIONS
 @AT
 @report_options("error")
 @with_session
@@ -56,15 +61,20 @@ def verify(
     body: Path,
     authorities: tuple[str, ...],
     clock_skew: timedelta | None,
+    pins: Path | None,
+    pins_url_env: str | None,
     at: datetime | None,
 ) -> int:
     """Tell who signed a message, and whether that is the device's own certificate.
 
-    Without --ca only the signature is judged, not who issued the certificate and whether it is still valid.
+    Without --ca only the signature is judged, not who issued the certificate and whether it is still valid. With
+    --pins, which is made where it is absent, the device that the body names is held against its certificate:
+    Authenticate makes or moves the pin, every other message has to match.
 
     \b
     Example:
       mdmprofile message verify --signature header.txt --body body.plist --ca device-ca.pem
+      mdmprofile message verify --signature header.txt --body body.plist --ca device-ca.pem --pins pins.sqlite
     """
     now = at or right_now()
     skew = CLOCK_SKEW if clock_skew is None else clock_skew
@@ -74,11 +84,25 @@ def verify(
     header = _value(read_file(signature, limit=MAX_HEADER + 1024))
     content = read_file(body, limit=MAX_BODY)
     judged = _judge(header, content, trusted, skew, now)
+    findings, sentences, pin = list(judged.findings), list(judged.sentences), None
+    # A message that is refused already is no reason to pin anything, nor to make a file.
+    if (pins is not None or pins_url_env is not None) and judged.signer and not has_errors(findings):
+        device = read_message(content)
+        issuer = judged.path[1] if judged.path else None
+        twin = twin_of(judged.signer.certificate, issuer) if issuer else ""
+        with store_of(pins, pins_url_env, create=True) as store:
+            try:
+                pin = check_pin(store, device, judged.signer.sha256, at=now, twin=twin)
+                sentences.append(f"  {device.identifier} has this certificate since {stamp(pin.since)}")
+            except PinError as error:
+                findings.append(_finding(error))
+    if has_errors(findings):
+        sentences.append("the message is refused")
     view = View(
         now=now,
-        findings=by_severity(judged.findings),
-        files=list(judged.sentences),
-        extra={"signer": _facts(judged)},
+        findings=by_severity(findings),
+        files=sentences,
+        extra={"signer": _facts(judged), "pin": pin_facts(pin) if pin else None},
     )
     return session.finish(view)
 
@@ -147,7 +171,7 @@ def _judge(
     except MessageFormatError:
         raise
     except MessageError as error:
-        return _Judged(None, None, (_finding(error),), ("the message is refused",))
+        return _Judged(None, None, (_finding(error),), ())
     findings += signer.findings
     if trusted is None:
         message = "the signature was judged, not who issued the certificate, nor whether it is still valid"

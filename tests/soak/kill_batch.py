@@ -1,4 +1,3 @@
-# ruff: noqa: T201 - a script prints its figures
 """Kill batches at random moments, start them again, and look whether anything was lost.
 
     python tests/soak/kill_batch.py [KILLS] [--seed N] [--devices N]

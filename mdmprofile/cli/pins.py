@@ -1,0 +1,312 @@
+"""``mdmprofile pins``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mdmprofile.cli.params import AT, FILE, options, report_options, right_now
+from mdmprofile.cli.session import Session, with_session
+from mdmprofile.containers import load_certificates
+from mdmprofile.devices.table import BadRow
+from mdmprofile.errors import PinError, PinStoreError
+from mdmprofile.findings import Finding, by_severity, finding
+from mdmprofile.inputs import STDIN, opened, place_of, read_file, read_start
+from mdmprofile.ledger_rows import HEADER, says_ledger
+from mdmprofile.moments import stamp
+from mdmprofile.pins import Pin, PinEvent, compare, fingerprint, taken
+from mdmprofile.pins_import import TablePin, pins_of, reservations_of
+from mdmprofile.pins_sqlite import SqlitePinStore
+from mdmprofile.pins_tables import TableStore
+from mdmprofile.reports.model import View
+
+# More findings than anybody reads; how many there are is said.
+_MOST_FINDINGS = 1000
+Date = datetime | None
+
+PINS_OPTIONS = options(
+    click.option("--pins", type=FILE, help="SQLite file with the pins."),
+    click.option("--pins-url-env", metavar="NAME", help="Variable with the URL of a PostgreSQL database instead."),
+)
+
+
+def store_of(pins: Path | None, variable: str | None, *, create: bool = False) -> TableStore:
+    """The store that the options name.
+
+    A URL has a password in it, so it is no argument, which everybody on the machine can read.
+    """
+    if (pins is None) is (variable is None):
+        raise click.UsageError("say where the pins are: --pins FILE, or --pins-url-env NAME")
+    if pins is not None:
+        return SqlitePinStore(pins, create=create)
+    url = os.environ.get(variable or "", "")
+    if not url:
+        raise PinStoreError("is not set", where=variable or "", hint="export it with the database's URL in it")
+    from mdmprofile.pins_sql import SqlPinStore  # noqa: PLC0415 - optional
+
+    return SqlPinStore(url)
+
+
+@click.group("pins")
+def command() -> None:
+    """Keep which certificate belongs to which device.
+
+    \b
+    Example:
+      mdmprofile pins import fleet/ledger.sqlite --pins pins.sqlite
+      mdmprofile pins list --pins pins.sqlite
+    """
+
+
+@command.command("list")
+@PINS_OPTIONS
+@click.option("--history", is_flag=True, help="Show what happened instead, in order.")
+@click.option("--id", "identifier", help="Of this device alone.")
+@AT
+@report_options("error")
+@with_session
+def list_pins(
+    session: Session,
+    pins: Path | None,
+    pins_url_env: str | None,
+    history: bool,
+    identifier: str | None,
+    at: datetime | None,
+) -> int:
+    """List the devices and their certificates.
+
+    \b
+    Example:
+      mdmprofile pins list --pins pins.sqlite
+      mdmprofile pins list --pins pins.sqlite --history --id 00008030-000A11111111802E
+    """
+    with store_of(pins, pins_url_env) as store:
+        if history:
+            events = list(store.history(identifier or ""))
+            lines, extra = [_event(each) for each in events], {"events": [_event_facts(each) for each in events]}
+        else:
+            found = [each for each in ([store.find(identifier)] if identifier else store.pins()) if each]
+            lines, extra = [_pin(each) for each in found], {"pins": [pin_facts(each) for each in found]}
+    return session.finish(View(now=at or right_now(), findings=[], files=lines or ["no pins"], extra=extra))
+
+
+@command.command("add")
+@click.argument("identifier", metavar="UDID")
+@click.argument("certificate", metavar="CERTIFICATE")
+@PINS_OPTIONS
+@AT
+@report_options("error")
+@with_session
+def add(
+    session: Session,
+    identifier: str,
+    certificate: str,
+    pins: Path | None,
+    pins_url_env: str | None,
+    at: datetime | None,
+) -> int:
+    """Pin a certificate to a device by hand; a pin that the device has is moved.
+
+    CERTIFICATE is a certificate's file, or its SHA-256 fingerprint. A certificate that belongs to another device is
+    refused: remove that one first.
+
+    \b
+    Example:
+      mdmprofile pins add 00008030-000A11111111802E device.pem --pins pins.sqlite
+    """
+    now = at or right_now()
+    sha256 = _sha256(certificate)
+    with store_of(pins, pins_url_env, create=True) as store:
+        refused = list(store.add([(_identifier(identifier), sha256)], at=now))
+    findings = [_finding(taken(each)) for each, _ in refused]
+    return session.finish(View(now=now, findings=findings, files=[] if refused else [f"pinned {identifier}: {sha256}"]))
+
+
+@command.command("check")
+@click.argument("identifier", metavar="UDID")
+@click.argument("certificate", metavar="CERTIFICATE")
+@PINS_OPTIONS
+@AT
+@report_options("error")
+@with_session
+def check(
+    session: Session,
+    identifier: str,
+    certificate: str,
+    pins: Path | None,
+    pins_url_env: str | None,
+    at: datetime | None,
+) -> int:
+    """Tell whether a certificate is a device's, without changing anything.
+
+    \b
+    Example:
+      mdmprofile pins check 00008030-000A11111111802E device.pem --pins pins.sqlite
+    """
+    sha256 = _sha256(certificate)
+    findings = []
+    lines = []
+    with store_of(pins, pins_url_env) as store:
+        try:
+            pin = compare(store, identifier, sha256)
+            lines.append(f"{_pin(pin)}: is pinned")
+        except PinError as error:
+            owner = store.owner(sha256)
+            others = owner is not None and owner[0] not in {"", identifier.casefold()}
+            findings.append(_finding(taken(identifier) if others else error))
+    return session.finish(View(now=at or right_now(), findings=findings, files=lines))
+
+
+@command.command("remove")
+@click.argument("identifiers", metavar="UDID...", nargs=-1, required=True)
+@PINS_OPTIONS
+@AT
+@report_options("error")
+@with_session
+def remove(
+    session: Session, identifiers: tuple[str, ...], pins: Path | None, pins_url_env: str | None, at: Date
+) -> int:
+    """Forget devices, and set their certificates free for others.
+
+    Such a device has to send Authenticate, that is to enroll again, before another message of it is taken.
+
+    \b
+    Example:
+      mdmprofile pins remove 00008030-000A11111111802E --pins pins.sqlite
+    """
+    now = at or right_now()
+    findings, lines = [], []
+    with store_of(pins, pins_url_env) as store:
+        for each in identifiers:
+            if store.remove(each, at=now):
+                lines.append(f"removed {each}")
+            else:
+                findings.append(
+                    finding("pin.unknown", f"the device {each} has no pin", hint="see mdmprofile pins list")
+                )
+    return session.finish(View(now=now, findings=findings, files=lines))
+
+
+@command.command("import")
+@click.argument("files", metavar="FILE...", nargs=-1, type=FILE, required=True)
+@PINS_OPTIONS
+@AT
+@report_options("error")
+@with_session
+def import_pins(
+    session: Session, files: tuple[Path, ...], pins: Path | None, pins_url_env: str | None, at: Date
+) -> int:
+    """Take over which certificates were issued for which devices, or another server's pins.
+
+    FILE is the ledger.sqlite of mdmprofile batch, whose certificates are then refused for every other device from the
+    first message on; or a CSV or JSON Lines table with the columns udid and sha256, whose pins are added. Run it again
+    whenever the ledger has grown.
+
+    \b
+    Example:
+      mdmprofile pins import fleet/ledger.sqlite --pins pins.sqlite
+      mdmprofile pins import pins.csv --pins pins.sqlite
+    """
+    now = at or right_now()
+    findings: list[Finding] = []
+    lines, left = [], 0
+    with store_of(pins, pins_url_env, create=True) as store:
+        for each in files:
+            count = _Count()
+            problems = _imported(store, each, count, now)
+            for problem in problems:
+                if len(findings) < _MOST_FINDINGS:
+                    findings.append(problem)
+                else:
+                    left += 1
+            lines.append(f"{place_of(each)}: {count.rows - count.refused:,} of {count.rows:,} {count.what}")
+    if left:
+        lines.append(f"{left:,} more findings are not shown")
+    return session.finish(View(now=now, findings=by_severity(findings), files=lines))
+
+
+class _Count:
+    """What was read from a file so far."""
+
+    rows = refused = 0
+    what = "pins added"
+
+    def through(self, rows: Iterable[Any]) -> Iterator[Any]:
+        """The rows, counted."""
+        for each in rows:
+            self.rows += 1
+            yield each
+
+
+def _imported(store: TableStore, file: Path, count: _Count, now: datetime) -> Iterator[Finding]:
+    """Import a file; what could not be."""
+    where = place_of(file)
+    if file != STDIN and (start := read_start(file, HEADER)) and says_ledger(start):
+        count.what = "issued certificates recorded"
+        for reserved in store.reserve(count.through(reservations_of(file)), at=now):
+            count.refused += 1
+            name = reserved.identifier or reserved.serial
+            yield _finding(taken(name))._replace(where=where)
+        return
+    bad: list[BadRow] = []
+
+    def good(rows: Iterable[TablePin | BadRow]) -> Iterator[tuple[str, str]]:
+        for each in count.through(rows):
+            if isinstance(each, BadRow):
+                bad.append(each)
+            else:
+                yield each.identifier, each.certificate
+
+    with opened(file) as stream:
+        for identifier, _ in store.add(good(pins_of(stream, source=where)), at=now):
+            count.refused += 1
+            yield _finding(taken(identifier))._replace(where=where)
+    count.refused += len(bad)
+    for each in bad:
+        yield finding(each.rule, each.reason, where=f"{where}:{each.line}")
+
+
+def _finding(error: PinError) -> Finding:
+    return finding(error.rule, error.message, where=error.where, hint=error.hint)
+
+
+def _sha256(certificate: str) -> str:
+    """The fingerprint that a person means: of a file, or as digits."""
+    try:
+        return fingerprint(certificate)
+    except PinError:
+        path = Path(certificate)
+        found = load_certificates(read_file(path), source=place_of(path))
+        leaves = [each for each in found if not each.is_ca] or list(found)
+        if len(leaves) != 1:
+            message = f"holds {len(leaves)} certificates, of which any could be the device's"
+            raise PinStoreError(message, where=place_of(path), hint="give a file with the device's alone") from None
+        return leaves[0].sha256
+
+
+def _identifier(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise click.UsageError("a UDID is printable text")
+    return text.strip()
+
+
+def _pin(pin: Pin) -> str:
+    return f"{pin.identifier}  {pin.certificate}  since {stamp(pin.since)}"
+
+
+def _event(event: PinEvent) -> str:
+    return f"{stamp(event.at)}  {event.what:7}  {event.identifier}  {event.certificate}"
+
+
+def pin_facts(pin: Pin) -> dict[str, str]:
+    """A pin in the JSON reports."""
+    return {"udid": pin.identifier, "sha256": pin.certificate, "since": stamp(pin.since)}
+
+
+def _event_facts(event: PinEvent) -> dict[str, str]:
+    return {"at": stamp(event.at), "what": event.what, "udid": event.identifier, "sha256": event.certificate}
