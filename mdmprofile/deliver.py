@@ -39,7 +39,7 @@ Vet = Callable[[Parcel, bytes], Sequence[Finding]]
 class Clock(NamedTuple):
     """The time, aware UTC; seconds on a clock that nobody sets; and how to let seconds pass."""
 
-    now: Callable[[], datetime]
+    date: Callable[[], datetime]
     monotonic: Callable[[], float]
     wait: Callable[[float], None]
 
@@ -211,7 +211,7 @@ class _Run:
                 # A gateway that gave up says nothing about the server behind it.
                 may_be_there = True
                 reason, hint = verdict.reason, "wait until the server is well"
-                asked_to_wait = seconds_to_wait(reply.retry_after, self._clock.now())
+                asked_to_wait = seconds_to_wait(reply.retry_after, self._clock.date())
             if asked_to_wait > _PATIENCE:
                 reason = f"{reason}, and wants to be asked again in {asked_to_wait:,.0f} seconds"
                 break
@@ -249,7 +249,7 @@ class _Run:
         return _StopError(Outcome(parcel.device, parcel.profile_sha256, FAILED, uuid, reason), error)
 
     def _note(self, parcel: Parcel, state: str, uuid: str, answer: str = "") -> None:
-        at, server = stamp(self._clock.now()), self._courier.location.place
+        at, server = stamp(self._clock.date()), self._courier.location.place
         self._record.add(SentLine(at, parcel.device, parcel.profile_sha256, state, uuid, server, answer))
 
 
