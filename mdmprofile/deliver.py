@@ -29,7 +29,6 @@ _LONGEST_WAIT = 60.0
 _PATIENCE = 300.0
 # What databases call a command that they have already.
 _THERE = "duplicate"
-_AGAIN = "run it again, and it goes on from there"
 
 
 # Looks at a profile before it is sent; an error among what it finds holds it back.
@@ -147,7 +146,7 @@ def _read(parcel: Parcel, vet: Vet | None) -> tuple[bytes, Outcome]:
         found = tuple(vet(parcel, profile)) if vet is not None else ()
     except MdmprofileError as error:
         found = (finding("delivery.profile", f"{parcel.device}: {error.message}", where=error.where or parcel.source),)
-    planned = Outcome(parcel.device, parcel.profile_sha256, PLANNED, "", "", found)
+    planned = Outcome(parcel.device, parcel.profile_sha256, PLANNED, "", parcel.source, found)
     if not has_errors(found):
         return profile, planned
     return b"", planned._replace(state=WITHHELD, reason=next(each.message for each in found if has_errors([each])))
@@ -245,7 +244,7 @@ class _Run:
     def _stop(self, parcel: Parcel, uuid: str, reason: str, hint: str) -> _StopError:
         self._note(parcel, FAILED, uuid, reason)
         place = self._courier.location.place
-        error = DeliveryError(reason, where=place, hint=f"{hint}; {_AGAIN}" if hint else _AGAIN)
+        error = DeliveryError(reason, where=place, hint=hint)
         return _StopError(Outcome(parcel.device, parcel.profile_sha256, FAILED, uuid, reason), error)
 
     def _note(self, parcel: Parcel, state: str, uuid: str, answer: str = "") -> None:

@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from pki import Entity, server_leaf
+from cryptography import x509
 
+from pki import Entity, issue
+
+HOST = "mdm.example.com"
 KEY = "an-api-key-that-nobody-shows"
 # The system's own clock judges TLS, so that these certificates are valid whenever the tests run.
 ALWAYS = {"start": datetime(2001, 1, 1, tzinfo=UTC), "end": datetime(2120, 1, 1, tzinfo=UTC)}
@@ -90,11 +93,11 @@ class MdmApi:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(folder / "api.pem")
             self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-            self.url = f"https://mdm.example.com:{self.port}"
+            self.url = f"https://{HOST}:{self.port}"
 
     @property
     def resolve(self) -> dict[tuple[str, int], str]:
-        return {("mdm.example.com", self.port): "127.0.0.1"}
+        return {(HOST, self.port): "127.0.0.1"}
 
     @property
     def devices(self) -> list[str]:
@@ -175,9 +178,5 @@ class MdmApi:
 
 def server_certificate(ca: Entity) -> Entity:
     """A certificate for mdm.example.com that is valid today, whenever that is."""
-    from cryptography import x509  # noqa: PLC0415
-
-    from pki import issue  # noqa: PLC0415
-
-    names = x509.SubjectAlternativeName([x509.DNSName("mdm.example.com")])
-    return issue(server_leaf(ca).subject, ca, extensions=(names,), **ALWAYS)  # type: ignore[arg-type]
+    names = x509.SubjectAlternativeName([x509.DNSName(HOST)])
+    return issue(HOST, ca, extensions=(names,), start=ALWAYS["start"], end=ALWAYS["end"])

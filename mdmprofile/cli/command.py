@@ -200,10 +200,11 @@ def _deliver(
 def _view(
     delivery: Delivery, destination: Destination, record: Path, findings: Sequence[Finding], now: datetime
 ) -> View:
+    again = ["run it again, and it goes on from there"] if delivery.error else []
     return View(
         now=now,
         findings=by_severity((*findings, *delivery.findings)),
-        files=[summary(delivery), f"the record is {record}"],
+        files=[summary(delivery), f"the record is {record}", *again],
         errors=[delivery.error] if delivery.error else [],
         extra={
             "server": destination.location.place,
