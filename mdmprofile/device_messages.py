@@ -6,6 +6,7 @@ https://developer.apple.com/documentation/devicemanagement/commands-and-queries
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from mdmprofile.errors import NotDeviceMessageError, ProfileError
@@ -14,6 +15,7 @@ from mdmprofile.propertylist import looks_like_plist, read_plist
 AUTHENTICATE = "Authenticate"
 LONGEST = 255
 _PLACE = "the message's body"
+_SMALL, _REMEMBERED = 2048, 4096
 
 
 class DeviceMessage(NamedTuple):
@@ -44,8 +46,13 @@ class DeviceMessage(NamedTuple):
 def read_message(body: bytes) -> DeviceMessage:
     """Read what a message says of its device, from XML or binary property-list bytes, which the caller has bounded.
 
-    Raises ``NotDeviceMessageError`` for anything else than a message of a device.
+    A device that asks for commands sends the same bytes each time, so small bodies are remembered. Raises
+    ``NotDeviceMessageError`` for anything else than a message of a device.
     """
+    return _remembered(body) if len(body) <= _SMALL else _read(body)
+
+
+def _read(body: bytes) -> DeviceMessage:
     if not body:
         raise NotDeviceMessageError("is empty", where=_PLACE, hint="refuse the message")
     if not looks_like_plist(body):
@@ -66,6 +73,9 @@ def read_message(body: bytes) -> DeviceMessage:
         message = "is neither a check-in message nor an answer: it has neither MessageType nor Status"
         raise NotDeviceMessageError(message, where=_PLACE, hint="refuse the message")
     return DeviceMessage(udid, enrollment_id, message_type, status, _text(value, "SerialNumber"))
+
+
+_remembered = lru_cache(maxsize=_REMEMBERED)(_read)
 
 
 def _text(value: dict[str, object], key: str) -> str:
