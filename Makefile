@@ -37,15 +37,17 @@ tests: $(VENV)/.developed ## pytest with coverage, against the built wheel
 docs: $(VENV)/.developed ## Make the pictures and lists in docs/ again
 	$(BIN)/python docs/make_docs.py
 
-bench: $(VENV)/.developed ## Start-up, build, lint, check and batch time as ratios
+bench: $(VENV)/.developed ## Start-up, build, lint, check, batch and message time as ratios
 	$(BIN)/python tests/benchmarks/startup.py
 	$(BIN)/python tests/benchmarks/lint.py
 	$(BIN)/python tests/benchmarks/check.py
 	$(BIN)/python tests/benchmarks/batch.py
+	$(BIN)/python tests/benchmarks/message.py
 
-soak: $(VENV)/.developed ## Feed broken files to every reader, and kill batches: make soak SECONDS=3600
+soak: $(VENV)/.developed ## Feed broken files to every reader, kill batches, race for pins: make soak SECONDS=3600
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
 	$(BIN)/python tests/soak/kill_batch.py 100
+	$(BIN)/python tests/soak/race_pins.py 1000
 
 format: $(VENV)/.developed ## Format the code
 	$(BIN)/ruff check --fix .

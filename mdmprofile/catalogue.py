@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mdmprofile.catalogue_delivery import DELIVERY_RULES
 from mdmprofile.catalogue_devices import DEVICE_RULES
 from mdmprofile.catalogue_live import LIVE_RULES
 from mdmprofile.catalogue_messages import MESSAGE_RULES
@@ -298,4 +299,5 @@ RULES: dict[str, Rule] = (
     | DEVICE_RULES
     | LIVE_RULES
     | MESSAGE_RULES
+    | DELIVERY_RULES
 )

@@ -33,7 +33,7 @@ class DeviceTrust:
     def __init__(self, authorities: Sequence[Certificate], *, clock_skew: timedelta = CLOCK_SKEW) -> None:
         self._authorities = tuple(authorities)
         self._skew = clock_skew
-        self._found: dict[bytes, _Path] = {}
+        self._found: dict[tuple[bytes, ...], _Path] = {}
         self._guard = threading.Lock()
 
     def judge(self, signer: Signer, *, now: datetime) -> tuple[Certificate, ...]:
@@ -48,13 +48,15 @@ class DeviceTrust:
         self, der: bytes, embedded: Sequence[bytes] = (), *, now: datetime
     ) -> tuple[Certificate, ...]:
         """``judge`` for a certificate in DER, of which others have verified that the client has its key."""
-        found = self._found.get(der)
+        # With what came with it, so that the answer is the same whatever came before.
+        key = (der, *embedded)
+        found = self._found.get(key)
         if found is None or not found.start <= now <= found.end:
             found = self._find(der, embedded, now)
             with self._guard:
                 while len(self._found) >= _REMEMBERED:
                     del self._found[next(iter(self._found))]
-                self._found[der] = found
+                self._found[key] = found
         return found.certificates
 
     def _find(self, der: bytes, embedded: Sequence[bytes], now: datetime) -> _Path:

@@ -167,8 +167,14 @@ def hold(directory: Path) -> Iterator[None]:
 
     An empty hidden file stays in it. Raises ``LedgerError`` when another run is at work there.
     """
-    lock = directory / LOCK_NAME
-    _make_private(lock, directory)
+    with hold_file(directory / LOCK_NAME, directory):
+        yield
+
+
+@contextlib.contextmanager
+def hold_file(lock: Path, where: Path) -> Iterator[None]:
+    """As ``hold``, with this file as the lock of whatever ``where`` is, which is what the error names."""
+    _make_private(lock, where)
     with contextlib.ExitStack() as undo:
         with explained(lock):
             connection = undo.enter_context(contextlib.closing(_connect(lock, "mode=rw", sqlite3.Connection)))
@@ -179,7 +185,7 @@ def hold(directory: Path) -> Iterator[None]:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                     raise
                 message, hint = "another run is at work in it", "wait until it has ended, or write elsewhere"
-                raise LedgerError(message, where=str(directory), hint=hint) from None
+                raise LedgerError(message, where=str(where), hint=hint) from None
         yield
 
 

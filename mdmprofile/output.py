@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -125,6 +125,29 @@ def streamed(path: Path) -> Iterator[BinaryIO]:
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def appended(path: Path, *, keep: int) -> Iterator[Callable[[bytes], None]]:
+    """A file that grows piece by piece, readable by its owner alone: each piece is on the disk when the call returns.
+
+    What stands behind the first ``keep`` bytes is cut off. Raises ``OutputError``.
+    """
+    with _explained(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
+        try:
+            os.ftruncate(descriptor, keep)
+
+            def append(data: bytes) -> None:
+                with _explained(path):
+                    written = os.write(descriptor, data)
+                    while written < len(data):
+                        written += os.write(descriptor, data[written:])
+                    os.fsync(descriptor)
+
+            yield append
+        finally:
+            os.close(descriptor)
 
 
 def write_stdout(data: bytes) -> None:

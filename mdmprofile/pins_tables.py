@@ -9,7 +9,7 @@ import abc
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
 
 from mdmprofile.errors import PinStoreError
@@ -63,6 +63,7 @@ _PINS = (
 _EVENTS = "SELECT id, at, name, certificate, what FROM mdm_pin_events WHERE id > :after{} ORDER BY id LIMIT 1000"
 _OF_ONE = " AND identifier = :identifier"
 _AT_ONCE = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Run(Protocol):
@@ -231,6 +232,6 @@ def _pin(run: Run, identifier: str, certificate: str, now: int, what: str) -> Pi
 
 def _moment(seconds: int) -> datetime:
     try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (ValueError, OverflowError, OSError, TypeError):
+        return _EPOCH + timedelta(seconds=seconds)
+    except (OverflowError, TypeError):
         raise PinStoreError("holds a time that is none", hint="restore it from a backup") from None

@@ -99,6 +99,7 @@ TOLD_THE_TIME = {
     "batch",
     "build",
     "check",
+    "command",
     "diff",
     "doctor",
     "encrypt",

@@ -18,6 +18,8 @@ CATALOGUE = [
     "mdmprofile.catalogue_replacement",
     "mdmprofile.catalogue_live",
     "mdmprofile.catalogue_devices",
+    "mdmprofile.catalogue_delivery",
+    "mdmprofile.catalogue_messages",
 ]
 
 
@@ -132,26 +134,27 @@ def test_rich_is_known_to_the_command_line_and_the_text_report_alone() -> None:
     [
         ("socket", {"probe/network.py"}),
         ("ssl", {"probe/tls.py"}),
-        ("http", {"probe/http.py"}),
+        ("http", {"probe/http.py", "courier.py"}),
         ("urllib.request", {"probe/network.py"}),
-        ("asyncio", set()),
+        ("asyncio", {"middleware/asgi.py"}),
         ("ftplib", set()),
         ("smtplib", set()),
         ("socketserver", set()),
         ("xmlrpc", set()),
     ],
 )
-def test_only_the_probe_talks_to_the_network(package: str, users_of_it: set[str]) -> None:
+def test_only_the_probe_and_the_courier_talk_to_the_network(package: str, users_of_it: set[str]) -> None:
     """So that time, size and redirects are bounded in one place, and everything else is about bytes."""
     assert importers(package) == users_of_it
 
 
 def test_what_judges_opens_no_connection() -> None:
     """The probe brings bytes and certificates; rules and reports get them handed."""
-    connecting = [f"mdmprofile.probe.{each}" for each in ("network", "tls", "http", "pool")]
+    connecting = [*(f"mdmprofile.probe.{each}" for each in ("network", "tls", "http", "pool")), "mdmprofile.courier"]
     asking = {each.partition("/")[0] for each in importers(*connecting)}
     # The package itself hands its public names on, and loads none of them.
-    assert asking <= {"probe", "doctor", "cli", "live_targets.py", "__init__.py"}
+    sending = {"courier.py", "deliver.py", "mdm_servers.py"}
+    assert asking <= {"probe", "doctor", "cli", "live_targets.py", "__init__.py"} | sending
 
 
 def test_files_are_written_by_output_alone() -> None:
@@ -174,9 +177,10 @@ def test_the_clock_is_read_in_one_place() -> None:
         for each in MODULES
         if any(called.rpartition(".")[2] in clocks and "." in called for called, _ in calls(each.tree))
     }
-    assert found == {"cli/params.py"}
-    # How long a server may take is measured, and never part of a judgement.
-    assert importers("time") == {"probe/network.py"}
+    # A server judges each message when it comes.
+    assert found == {"cli/params.py", "middleware/guard.py"}
+    # How long a server may take is measured, and how fast it is asked, and neither is part of a judgement.
+    assert importers("time") == {"probe/network.py", "cli/delivery_flags.py"}
     assert users("time.time", "time.time_ns", "time.gmtime", "time.localtime") == set()
 
 
@@ -192,13 +196,13 @@ def test_randomness_is_where_keys_and_temporary_names_are_made() -> None:
     modules = importers("random", "secrets") | users(
         "os.urandom", "uuid.uuid1", "uuid.uuid4", "x509.random_serial_number"
     )
-    # Marks and tokens that nobody else has, in the profiles' preparation alone.
-    assert modules == {"demo.py", "identities.py", "output.py", "recipe.py", "stencil.py"}
+    # Marks and tokens that nobody else has, in the profiles' preparation alone; and what a command is known by.
+    assert modules == {"demo.py", "identities.py", "mdm_command.py", "output.py", "recipe.py", "stencil.py"}
 
 
 def test_sqlite_is_used_where_its_errors_become_ours() -> None:
     """A database that is opened elsewhere has no bounds, and a traceback for an error."""
-    assert importers("sqlite3") <= {"ledger.py", "ledger_file.py", "devices/spool.py"}
+    assert importers("sqlite3") <= {"ledger.py", "ledger_file.py", "devices/spool.py", "pins_sqlite.py"}
 
 
 def test_processes_are_started_in_one_place() -> None:
@@ -226,12 +230,13 @@ def test_modules_that_everybody_imports_import_nobody() -> None:
     """The ground floor: errors, the rules' catalogue, dates and texts."""
     ground = {"errors.py", "catalogue.py", "moments.py", "printable.py", "urls.py", "payloads/base.py"}
     ground |= {"catalogue_payloads.py", "catalogue_replacement.py", "catalogue_live.py", "catalogue_devices.py"}
+    ground |= {"catalogue_delivery.py", "catalogue_messages.py"}
     assert {each.path for each in MODULES if each.path in ground} == ground
     leaning = {
         each.path: sorted(
             name
             for name in imports(each.tree)
-            # The catalogue is one list in five files.
+            # The catalogue is one list in several files.
             if belongs_to(name, ["mdmprofile"]) and not belongs_to(name, CATALOGUE)
         )
         for each in MODULES

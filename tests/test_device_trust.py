@@ -132,6 +132,16 @@ def test_trust_that_was_found_ends_with_the_certificates() -> None:
     assert judge.judge(signer, now=NOW) == first
 
 
+def test_trust_does_not_depend_on_what_came_before() -> None:
+    """The same certificate without the intermediate that it needs is judged as if it came first."""
+    root = root_ca()
+    between = intermediate_ca(root)
+    entity = device(issuer=between)
+    judge = trust(root)
+    assert judge.judge(signer_of(entity, between), now=NOW)
+    refused(UntrustedSignerError, judge, signer_of(entity))
+
+
 def test_every_changed_byte_of_the_certificate_is_noticed() -> None:
     """The message's signature covers the key alone; the issuer's covers the rest."""
     entity = device()

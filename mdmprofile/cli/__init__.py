@@ -24,6 +24,7 @@ COMMANDS = {
         "check",
         "Judge the dates of everything in profiles, certificate files, directories, configs, ledgers and servers.",
     ),
+    "command": ("command", "Write the MDM command that installs a profile, or have an MDM server queue it."),
     "completion": ("completion", "Print the completion script of a shell."),
     "diff": ("diff", "Tell whether a device that has OLD takes NEW in its place, and what changes."),
     "decrypt": ("decrypt", "Decrypt a profile's payloads with the recipient's key."),

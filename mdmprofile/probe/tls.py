@@ -9,8 +9,8 @@ import contextlib
 import re
 import ssl
 import sys
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from mdmprofile.certificates import Certificate
 from mdmprofile.errors import CertificateError, NetworkError
@@ -24,6 +24,7 @@ MAX_SERVED = 20
 _MODERN = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!aNULL:!eNULL:@SECLEVEL=0"
 _ANY = "ALL:eNULL:!aNULL:@SECLEVEL=0"
 _HTTP_1, _HTTP_2 = "http/1.1", "h2"
+T = TypeVar("T")
 
 
 # What Python puts around OpenSSL's words, and what TLS puts before an alert.
@@ -34,6 +35,10 @@ _WANTED = ("certificate required", "alert handshake failure", "alert bad certifi
 
 class HttpVersionError(NetworkError):
     """The server speaks no HTTP/1.1, so its documents are not read; devices may well do it."""
+
+
+class DistrustedError(NetworkError):
+    """The server's certificate is not vouched for, so nothing was said to it."""
 
 
 class TlsSocket(Bounded, ssl.SSLSocket):
@@ -87,10 +92,54 @@ def open_tls(
             raise _no_tls(location, first) from None
 
 
+def open_verified(
+    location: Location, route: Route, deadline: Deadline, anchors: Sequence[Certificate] | None
+) -> TlsSocket:
+    """A TLS connection to a server whose certificate is valid for its name, as ``anchors`` vouch for it.
+
+    Without ``anchors`` the system's roots and the public ones do. Raises ``DistrustedError``, and ``NetworkError``
+    where there is no TLS.
+    """
+    try:
+        connection, _ = _shaking(location, route, deadline, _verifying(anchors), _shake)
+    except ssl.SSLCertVerificationError as error:
+        message = f"is not trusted, so nothing was sent to it: {error.verify_message}"
+        hint = "name the CA that issued its certificate, and check that the certificate is valid for this name"
+        raise DistrustedError(message, where=location.place, hint=hint) from None
+    except ssl.SSLError as error:
+        raise _no_tls(location, error) from None
+    return connection
+
+
+def _verifying(anchors: Sequence[Certificate] | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if anchors is None:
+        import certifi  # noqa: PLC0415 - seldom needed
+
+        context.load_default_certs()
+        context.load_verify_locations(certifi.where())
+    else:
+        # An intermediate that somebody names as the CA is enough, as everywhere else.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        for each in anchors:
+            context.load_verify_locations(cadata=each.der)
+    context.set_alpn_protocols([_HTTP_1])
+    context.sslsocket_class = TlsSocket
+    return context
+
+
 def _open(
     location: Location, route: Route, deadline: Deadline, context: ssl.SSLContext, *, modern: bool
 ) -> tuple[TlsSocket, Served]:
     """As ``open_tls`` does it, except that it raises ``ssl.SSLError`` where nothing can be agreed on."""
+    return _shaking(location, route, deadline, context, lambda tls: _shaken(tls, location, modern=modern))
+
+
+def _shaking(
+    location: Location, route: Route, deadline: Deadline, context: ssl.SSLContext, shake: Callable[[TlsSocket], T]
+) -> tuple[TlsSocket, T]:
+    """A connection on which ``shake`` made the handshake, and what that returned; raises ``ssl.SSLError``."""
     connection, _ = connect(location, route, deadline)
     try:
         tls = context.wrap_socket(connection, server_hostname=location.host, do_handshake_on_connect=False)
@@ -101,7 +150,7 @@ def _open(
     tls.deadline = deadline
     try:
         with deadline.guard(tls):
-            return tls, _shaken(tls, location, modern=modern)
+            return tls, shake(tls)
     except BaseException as error:
         tls.close()
         if isinstance(error, TimeoutError) or (isinstance(error, OSError) and deadline.is_over):
@@ -114,11 +163,15 @@ def _open(
         raise
 
 
+def _shake(tls: TlsSocket) -> None:
+    tls.settimeout(tls.deadline.left())
+    tls.do_handshake()
+
+
 def _shaken(tls: TlsSocket, location: Location, *, modern: bool) -> Served:
     problem = ""
     try:
-        tls.settimeout(tls.deadline.left())
-        tls.do_handshake()
+        _shake(tls)
     except ssl.SSLError as error:
         # With TLS 1.2 a server that wants a client certificate says so after it has shown its own.
         if not _chain(tls) or tls.deadline.is_over:

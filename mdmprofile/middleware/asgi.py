@@ -1,0 +1,126 @@
+"""ASGI middleware: https://asgi.readthedocs.io/en/latest/specs/www.html."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any
+
+from mdmprofile.errors import MdmprofileError, MessageError
+from mdmprofile.middleware.answers import LOGGER, MAX_BODY, Answer, answer_to, too_large
+from mdmprofile.middleware.guard import SIGNATURE, Guard, Headers, Sender
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class AsgiMiddleware:
+    """Lets only those messages through to an ASGI application that are from the device they name.
+
+    The application finds the ``Sender`` in ``scope["mdmprofile.sender"]`` and the UDID or EnrollmentID in
+    ``scope["mdmprofile.udid"]``, and reads the body as always. Every HTTP request is judged but those to paths in
+    ``unguarded``, which are compared as they are; web sockets are refused. A body over ``max_body`` bytes is refused
+    without being read to its end. Errors in ``unenroll``, such as ``PinUnknownError``, are answered with 403 and
+    Apple's error body, which has the device remove its profile; all others with 400. It runs on asyncio.
+    """
+
+    def __init__(
+        self,
+        app: Application,
+        guard: Guard,
+        *,
+        unguarded: Collection[str] = (),
+        max_body: int = MAX_BODY,
+        unenroll: Collection[type[MessageError]] = (),
+    ) -> None:
+        self._app = app
+        self._guard = guard
+        self._unguarded = frozenset(unguarded)
+        self._most = max_body
+        self._unenroll = tuple(unenroll)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as the specification says."""
+        if scope["type"] == "websocket":
+            LOGGER.warning("refused a web socket: messages of devices come by HTTP")
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] != "http" or scope["path"] in self._unguarded:
+            await self._app(scope, receive, send)
+            return
+        headers = self._headers(scope)
+        try:
+            body = await self._body(scope, receive)
+            if body is None:
+                return
+            sender = await self._judged(headers, body)
+        except MdmprofileError as error:
+            await _answer(send, answer_to(error, headers, self._unenroll))
+            return
+        scope = {**scope, "mdmprofile.sender": sender, "mdmprofile.udid": sender.udid}
+        await self._app(scope, _again(body, receive), send)
+
+    async def _judged(self, headers: Headers, body: bytes) -> Sender:
+        if self._guard.is_quick(body):
+            return self._guard.judge(headers, body)
+        return await asyncio.to_thread(self._guard.judge, headers, body)
+
+    def _headers(self, scope: Scope) -> Headers:
+        proxy = self._guard.proxy.header.encode() if self._guard.proxy else b""
+        signatures, certificates = [], []
+        for name, value in scope["headers"]:
+            # Names are in lower case already, as the specification says.
+            if name == _SIGNATURE:
+                signatures.append(value)
+            elif name == proxy:
+                certificates.append(value)
+        client = scope.get("client")
+        return Headers(signatures, certificates, str(client[0]) if client else None)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body; None when the client has gone. Raises ``MessageFormatError`` when it is too large."""
+        for name, value in scope["headers"]:
+            if name == b"content-length" and (not value.isdigit() or int(value[:20]) > self._most):
+                raise too_large(self._most)
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > self._most:
+                raise too_large(self._most)
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+_SIGNATURE = SIGNATURE.encode()
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The body for the application, once; then what comes after it."""
+    left = [body]
+
+    async def repeat() -> Message:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        return await receive()
+
+    return repeat
+
+
+async def _answer(send: Send, answer: Answer) -> None:
+    headers = [
+        (b"content-type", answer.content_type.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+        # What is left of a body that nobody read is no next request.
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
