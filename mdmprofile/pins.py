@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from mdmprofile.device_messages import DeviceMessage
 from mdmprofile.errors import PinError, PinMismatchError, PinTakenError, PinUnknownError
 
-PINNED, MOVED, ADDED, REMOVED = "pinned", "moved", "added", "removed"
+PINNED, MOVED, ADDED, IMPORTED, REMOVED = "pinned", "moved", "added", "imported", "removed"
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _PLACE = "the device's certificate"
@@ -30,7 +30,10 @@ class Pin(NamedTuple):
 
 
 class PinEvent(NamedTuple):
-    """What happened to a device's pin: ``pinned`` or ``moved`` by itself, ``added`` or ``removed`` by somebody."""
+    """What happened: the device was ``pinned`` or ``moved`` by itself, ``added`` or ``imported`` by an administrator.
+
+    Or one of its certificates was set free: ``removed``, an event for each.
+    """
 
     at: datetime
     identifier: str
@@ -72,14 +75,21 @@ class PinStore(Protocol):
         belonged, to another device, or was issued for another.
         """
 
-    def add(self, some: Iterable[tuple[str, str]], *, at: datetime) -> Iterator[tuple[str, str]]:
-        """Make or move pins, of an identifier and a certificate each, as an administrator decides.
+    def add(self, identifier: str, certificate: str, *, at: datetime, force: bool = False) -> Pin:
+        """Make or move a device's pin as an administrator decides, and return it.
 
-        Those whose certificate belongs to another device come back and change nothing.
+        Raises ``PinTakenError`` when the certificate belongs to another device; with ``force`` that one is removed.
+        """
+
+    def load(self, some: Iterable[tuple[str, str]], *, at: datetime) -> Iterator[PinError]:
+        """Take over pins, of an identifier and a certificate each, that were made elsewhere.
+
+        What cannot be changes nothing and comes back: a certificate that is another device's as ``PinTakenError``, a
+        device that has another pin here already, which may be newer, as ``PinMismatchError``.
         """
 
     def remove(self, identifier: str, *, at: datetime) -> bool:
-        """Forget a device, and set its certificates free; whether it was known."""
+        """Forget a device, and set its certificates free, those too that were reserved; whether there were any."""
 
     def reserve(self, some: Iterable[Reservation], *, at: datetime) -> Iterator[Reservation]:
         """Record for which devices certificates were issued; those that belong to another device come back."""

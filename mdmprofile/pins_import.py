@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from mdmprofile.device_messages import LONGEST
+from mdmprofile.device_messages import is_identifier
 from mdmprofile.devices.table import BadRow, Device, read_table
 from mdmprofile.errors import PinError
 from mdmprofile.ledger import MADE, SUPERSEDED, Ledger
@@ -51,8 +51,8 @@ def pins_of(stream: BinaryIO, *, source: str) -> Iterator[TablePin | BadRow]:
 def _pin(row: Device) -> TablePin | BadRow:
     identifier = row.udid
     given = next((row.values[each] for each in _COLUMNS if row.values.get(each)), "")
-    if not identifier or len(identifier) > LONGEST or not identifier.isprintable():
-        return BadRow(row.line, "has no udid")
+    if not is_identifier(identifier):
+        return BadRow(row.line, "has no udid that a device could have")
     try:
         return TablePin(row.line, identifier, fingerprint(given))
     except PinError:

@@ -7,6 +7,7 @@ exactly one of several devices win that try the same certificate at the same mom
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -50,10 +51,17 @@ class SqlPinStore(TableStore):
             raise PinStoreError("is not PostgreSQL's", where=self._where, hint=hint)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        self._where = parsed.render_as_string(hide_password=True)
+        # The options may have passwords in them too.
+        self._where = parsed.set(query={}).render_as_string(hide_password=True)
         with self._explained():
-            # A connection that the server closed meanwhile is noticed before it is used.
-            self._engine = sqlalchemy.create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+            # A connection that the server closed meanwhile is noticed before it is used. Read committed: whoever waited
+            # for a certificate sees whose it became.
+            self._engine = sqlalchemy.create_engine(
+                parsed, pool_pre_ping=True, hide_parameters=True, isolation_level="READ COMMITTED"
+            )
+        # Over the same connections.
+        self._lookups = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._process = os.getpid()
         try:
             self._prepare()
         except BaseException:
@@ -69,18 +77,24 @@ class SqlPinStore(TableStore):
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Run]:
-        with self._writing() as run:
-            yield run
+        self._leave_inherited()
+        with self._explained(), self._lookups.connect() as connection:
+            yield _run_in(connection)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[Run]:
+    def _writing(self, *, alone: bool = False) -> Iterator[Run]:
+        self._leave_inherited()
         with self._explained(), self._engine.begin() as connection:
-
-            def run(statement: str, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Any]:
-                result = connection.execute(_text(statement), values)
-                return [tuple(row) for row in result] if result.returns_rows else []
-
+            run = _run_in(connection)
+            if alone:
+                run("LOCK TABLE mdm_pin_certificates IN SHARE ROW EXCLUSIVE MODE", {})
             yield run
+
+    def _leave_inherited(self) -> None:
+        """Leave the connections of the process that forked this one to it: both would read each other's answers."""
+        if self._process != os.getpid():
+            self._engine.dispose(close=False)
+            self._process = os.getpid()
 
     def _prepare(self) -> None:
         with self._writing() as run:
@@ -102,6 +116,14 @@ class SqlPinStore(TableStore):
             message = f"cannot be used: {reason[:_LONGEST]}"
             hint = "check its address, the user's rights, and that it runs"
             raise PinStoreError(message, where=self._where, hint=hint) from None
+
+
+def _run_in(connection: Any) -> Run:  # noqa: ANN401 - SQLAlchemy is optional
+    def run(statement: str, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[Any]:
+        result = connection.execute(_text(statement), values)
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+    return run
 
 
 @cache

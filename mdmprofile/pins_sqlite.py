@@ -73,7 +73,9 @@ class SqlitePinStore(TableStore):
             yield lambda statement, values: connection.execute(statement, values).fetchall()
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[Run]:
+    def _writing(self, *, alone: bool = False) -> Iterator[Run]:
+        # SQLite has one writer at a time.
+        del alone
         with self._explained():
             connection = self._connection()
 
@@ -124,7 +126,7 @@ class SqlitePinStore(TableStore):
         connection.execute("BEGIN IMMEDIATE")
         try:
             (count,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if count == 0:
+            if count == 0 and connection.execute("PRAGMA application_id").fetchone() == (0,):
                 connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {_VERSION}")
                 for each in _SCHEMA:

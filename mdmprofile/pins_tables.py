@@ -1,6 +1,7 @@
 """Pins in the tables of a database: what a store does, in SQL that SQLite and PostgreSQL both understand.
 
-Whoever writes takes the certificates first, in order, and the device after them; so no two wait for each other.
+A device that authenticates takes its certificates first, in order, and its pin after them; an administrator's changes
+wait until nobody else is at it. So no two wait for each other.
 """
 
 from __future__ import annotations
@@ -12,8 +13,19 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
 
-from mdmprofile.errors import PinStoreError
-from mdmprofile.pins import ADDED, MOVED, PINNED, REMOVED, Pin, PinEvent, Reservation, is_of, taken
+from mdmprofile.errors import PinError, PinMismatchError, PinStoreError
+from mdmprofile.pins import (
+    ADDED,
+    IMPORTED,
+    MOVED,
+    PINNED,
+    REMOVED,
+    Pin,
+    PinEvent,
+    Reservation,
+    is_of,
+    taken,
+)
 
 # Times are seconds since 1970 in UTC. Identifiers and serial numbers are folded; ``name`` is as the device wrote it.
 TABLES = (
@@ -42,10 +54,12 @@ TABLES = (
 )
 FIND = "SELECT name, certificate, since FROM mdm_pins WHERE identifier = :identifier"
 _OWNER = "SELECT identifier, serial FROM mdm_pin_certificates WHERE certificate = :certificate"
-_TAKE = (
+_RESERVE = (
     "INSERT INTO mdm_pin_certificates (certificate, identifier, serial, since) "
     "VALUES (:certificate, :identifier, :serial, :since) ON CONFLICT (certificate) DO NOTHING"
 )
+# It changes nothing in a row that is there, but holds it: nobody else can take it, or remove it, before this is done.
+_TAKE = _RESERVE.replace("NOTHING", "UPDATE SET since = mdm_pin_certificates.since")
 _CLAIM = "UPDATE mdm_pin_certificates SET identifier = :identifier WHERE certificate = :certificate AND identifier = ''"
 _PIN = (
     "INSERT INTO mdm_pins (identifier, name, certificate, since) VALUES (:identifier, :name, :certificate, :since) "
@@ -55,6 +69,7 @@ _TELL = (
     "INSERT INTO mdm_pin_events (at, identifier, name, certificate, what) "
     "VALUES (:at, :identifier, :name, :certificate, :what)"
 )
+_OWN = "SELECT certificate FROM mdm_pin_certificates WHERE identifier = :identifier ORDER BY since, certificate"
 _FREE = "DELETE FROM mdm_pin_certificates WHERE identifier = :identifier"
 _FORGET = "DELETE FROM mdm_pins WHERE identifier = :identifier"
 _PINS = (
@@ -83,8 +98,8 @@ class TableStore(abc.ABC):
         """Run statements that change nothing."""
 
     @abc.abstractmethod
-    def _writing(self) -> AbstractContextManager[Run]:
-        """Run statements of which all take effect, or none."""
+    def _writing(self, *, alone: bool = False) -> AbstractContextManager[Run]:
+        """Run statements of which all take effect, or none; ``alone``: while nobody else writes."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -112,33 +127,39 @@ class TableStore(abc.ABC):
                     raise taken(identifier)
             return _pin(run, identifier, certificate, now, "")
 
-    def add(self, some: Iterable[tuple[str, str]], *, at: datetime) -> Iterator[tuple[str, str]]:
-        """Make or move pins; those whose certificate belongs to another device come back."""
+    def add(self, identifier: str, certificate: str, *, at: datetime, force: bool = False) -> Pin:
+        """Make or move a device's pin; with ``force`` another device that has it is removed. Or ``PinTakenError``."""
+        now = int(at.timestamp())
+        with self._writing(alone=True) as run:
+            if not _take(run, identifier.casefold(), certificate, now, serial=None):
+                if not force:
+                    raise taken(identifier)
+                ((owner, _),) = run(_OWNER, {"certificate": certificate})
+                _forget(run, owner, now)
+                _take(run, identifier.casefold(), certificate, now, serial=None)
+            return _pin(run, identifier, certificate, now, ADDED)
+
+    def load(self, some: Iterable[tuple[str, str]], *, at: datetime) -> Iterator[PinError]:
+        """Take over pins that were made elsewhere; those that cannot be come back as an error."""
         now = int(at.timestamp())
         whole = iter(some)
         while batch := list(itertools.islice(whole, _AT_ONCE)):
-            refused = []
-            with self._writing() as run:
-                # In order, as above.
-                for identifier, certificate in sorted(batch, key=lambda each: each[1]):
-                    if _take(run, identifier.casefold(), certificate, now, serial=None):
-                        _pin(run, identifier, certificate, now, ADDED)
+            refused: list[PinError] = []
+            with self._writing(alone=True) as run:
+                for identifier, certificate in batch:
+                    before = run(FIND, {"identifier": identifier.casefold()})
+                    if before and before[0][1] != certificate:
+                        refused.append(_pinned_here(identifier))
+                    elif _take(run, identifier.casefold(), certificate, now, serial=None):
+                        _pin(run, identifier, certificate, now, IMPORTED)
                     else:
-                        refused.append((identifier, certificate))
+                        refused.append(taken(identifier))
             yield from refused
 
     def remove(self, identifier: str, *, at: datetime) -> bool:
-        """Forget a device, and set its certificates free; whether it was known."""
-        device = {"identifier": identifier.casefold()}
-        with self._writing() as run:
-            run(_FREE, device)
-            before = run(FIND, device)
-            run(_FORGET, device)
-            if before:
-                name, certificate, _ = before[0]
-                values = device | {"name": name, "certificate": certificate}
-                run(_TELL, values | {"at": int(at.timestamp()), "what": REMOVED})
-        return bool(before)
+        """Forget a device, and set its certificates free; whether there were any."""
+        with self._writing(alone=True) as run:
+            return _forget(run, identifier, int(at.timestamp()))
 
     def reserve(self, some: Iterable[Reservation], *, at: datetime) -> Iterator[Reservation]:
         """Record for which devices certificates were issued; those that belong to another device come back."""
@@ -152,12 +173,11 @@ class TableStore(abc.ABC):
                     "serial": each.serial.casefold(),
                     "since": now,
                 }
-                # In order, as above.
-                for each in sorted(batch, key=lambda each: each.certificate)
+                for each in batch
             ]
             names = {f"c{number}": each.certificate for number, each in enumerate(batch)}
-            with self._writing() as run:
-                run(_TAKE, rows)
+            with self._writing(alone=True) as run:
+                run(_RESERVE, rows)
                 # What is put together here are names of values.
                 marks = ", ".join(f":{each}" for each in names)
                 found = run(
@@ -221,6 +241,25 @@ def _take(run: Run, device: str, certificate: str, now: int, *, serial: str | No
     if not owner[0]:
         run(_CLAIM, values)
     return True
+
+
+def _forget(run: Run, identifier: str, now: int) -> bool:
+    """Remove the device's pin and set its certificates free; whether there were any."""
+    device = {"identifier": identifier.casefold()}
+    before = run(FIND, device)
+    values = device | {"name": before[0][0] if before else identifier, "at": now, "what": REMOVED}
+    freed = [values | {"certificate": certificate} for (certificate,) in run(_OWN, device)]
+    run(_FORGET, device)
+    run(_FREE, device)
+    if freed:
+        run(_TELL, freed)
+    return bool(freed)
+
+
+def _pinned_here(identifier: str) -> PinMismatchError:
+    message = f"the device {identifier} has another pin here, which may be newer"
+    hint = "see mdmprofile pins list --history; mdmprofile pins add moves it"
+    return PinMismatchError(message, where=identifier, hint=hint)
 
 
 def _pin(run: Run, identifier: str, certificate: str, now: int, what: str) -> Pin:

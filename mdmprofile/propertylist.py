@@ -61,7 +61,7 @@ def read_plist(data: bytes, *, source: str = "") -> Any:  # noqa: ANN401 - prope
             value = plistlib.loads(data, fmt=plistlib.FMT_BINARY)
             binary = True
         else:
-            _refuse_slow(data, source)
+            refuse_slow(data, source)
             _refuse_entities(data, source)
             binary = False
             value = plistlib.loads(data.removeprefix(_BOM).lstrip(), fmt=plistlib.FMT_XML)
@@ -86,8 +86,8 @@ def write_plist(value: Any) -> bytes:  # noqa: ANN401
         raise ProfileError(f"the profile cannot be written: {error}", hint="correct that value") from None
 
 
-def _refuse_slow(data: bytes, source: str) -> None:
-    """Refuse XML that the parser would need minutes for.
+def refuse_slow(data: bytes, source: str) -> None:
+    """Refuse XML that the parser would need minutes for, and any that declares entities. Raises ``ProfileError``.
 
     Its time grows with the square of a tag's attributes, and of a single tag's, comment's or instruction's length.
     """

@@ -93,6 +93,9 @@ ENTITIES = b"""<?xml version="1.0"?>
         plistlib.dumps({"Status": "Idle", "UDID": f" {UDID}"}),
         plistlib.dumps({"Status": "Idle", "UDID": "a\tb"}),
         plistlib.dumps({"Status": "Idle", "UDID": "a\N{RIGHT-TO-LEFT OVERRIDE}b"}),
+        plistlib.dumps({"Status": "Idle", "UDID": "a b"}),
+        plistlib.dumps({"Status": "Idle", "UDID": "\N{KELVIN SIGN}"}),
+        plistlib.dumps({"Status": "Idle", "EnrollmentID": "\N{LATIN SMALL LETTER SHARP S}"}),
         b"<plist>" + b"<array>" * 100_000,
     ],
     ids=lambda each: each[-40:].decode("latin-1"),
@@ -103,6 +106,88 @@ def test_what_is_no_message_of_a_device_is_refused(body: bytes) -> None:
         read_message(body)
     assert caught.value.where
     assert caught.value.hint
+
+
+VICTIM, MINE = b"<key>UDID</key><string>VICTIM</string>", b"<key>UDID</key><string>MINE</string>"
+IDLE = b"<key>Status</key><string>Idle</string>"
+
+
+def xml(inside: bytes, *, head: bytes = b'<?xml version="1.0" encoding="UTF-8"?>') -> bytes:
+    """A property list around the elements."""
+    return head + b'<plist version="1.0">' + inside + b"</plist>"
+
+
+def binary(*texts: str) -> bytes:
+    """A binary property list of one dictionary, whose keys and values take turns; a key may be there twice."""
+    half = len(texts) // 2
+    objects = [bytes([0xD0 + half, *range(1, half * 2, 2), *range(2, half * 2 + 1, 2)])]
+    objects += [bytes([0x50 + len(each)]) + each.encode() for each in texts]
+    data, places = b"bplist00", []
+    for each in objects:
+        places.append(len(data))
+        data += each
+    numbers = (len(places), 0, len(data))
+    return data + bytes(places) + bytes([*[0] * 6, 1, 1]) + b"".join(each.to_bytes(8, "big") for each in numbers)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(xml(b"<dict>" + IDLE + VICTIM + MINE + b"</dict>"), id="key twice"),
+        pytest.param(binary("Status", "Idle", "UDID", "VICTIM", "UDID", "MINE"), id="key twice in binary"),
+        pytest.param(
+            xml(b"<dict>" + IDLE + VICTIM + b"</dict><dict>" + IDLE + MINE + b"</dict>"), id="two dictionaries"
+        ),
+        pytest.param(xml(b"<x><dict>" + IDLE + MINE + b"</dict></x>"), id="wrapped in what is none"),
+        pytest.param(xml(b"<dict><x>" + VICTIM + b"</x>" + IDLE + MINE + b"</dict>"), id="element that is none"),
+        pytest.param(xml(b"<dict>" + IDLE + MINE.replace(b"MI", b"VICTI<b>M</b>")) + b"</dict>", id="text in pieces"),
+        pytest.param(xml(b"<dict>" + IDLE + MINE.replace(b"MI", b"VICTIM<true/>") + b"</dict>"), id="tag in a text"),
+        pytest.param(xml(b"<dict>" + IDLE + MINE.replace(b"MI", b"VIC<!-- -->TIM") + b"</dict>"), id="comment"),
+        pytest.param(xml(b"<dict>" + IDLE + MINE.replace(b"MI", b"VIC<![CDATA[TIM]]>") + b"</dict>"), id="CDATA"),
+        pytest.param(xml(b"<dict>" + IDLE + MINE.replace(b"MI", b"VIC<?x TIM?>") + b"</dict>"), id="instruction"),
+        pytest.param(
+            xml(b"<dict>" + IDLE + b"<string>UDID</string><string>A</string>" + MINE + b"</dict>"), id="turns"
+        ),
+        pytest.param(xml(b"<dict>" + IDLE + b"<key>UDID</key>" + MINE + b"</dict>"), id="key without a value"),
+        pytest.param(xml(b"<dict>" + IDLE + MINE + b"<key>UDID</key></dict>"), id="last key without a value"),
+        pytest.param(b"<?xml version='1.0'?><!DOCTYPE plist><dict>" + IDLE + MINE + b"</dict>", id="no plist"),
+        pytest.param(xml(b"<array><dict>" + IDLE + MINE + b"</dict></array>"), id="in an array"),
+        pytest.param(xml(b'<dict xmlns="x">' + IDLE + MINE + b"</dict>"), id="attribute"),
+        pytest.param(xml(b"<dict>" + IDLE + MINE + b"</dict>") + xml(b"<dict/>", head=b""), id="something behind it"),
+        pytest.param(xml(b"<dict>" + IDLE + MINE.replace(b"MI", b"&udid;") + b"</dict>"), id="entity"),
+        pytest.param(
+            xml(b"<dict>" + IDLE + MINE.replace(b"MI", b"&udid;") + b"</dict>", head=b'<!DOCTYPE plist SYSTEM "x">'),
+            id="entity of another file",
+        ),
+        pytest.param(
+            xml(b"<dict>" + IDLE + MINE + b"</dict>", head=b'<?xml version="1.0" encoding="IBM037"?>'), id="encoding"
+        ),
+        pytest.param(
+            xml(b"<dict>" + IDLE + MINE + b"</dict>", head=b'<?xml version="1.0"?>').decode().encode("utf-16"),
+            id="UTF-16",
+        ),
+    ],
+)
+def test_what_two_parsers_could_read_differently_is_refused(body: bytes) -> None:
+    """The server behind would act for a device that nobody compared with its pin."""
+    with pytest.raises(NotDeviceMessageError):
+        read_message(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        xml(b"<dict>" + IDLE + MINE + b"</dict>", head=b""),
+        xml(b"\n<dict>\n\t" + IDLE + b"\n" + MINE + b"</dict>\n", head=b"<?xml version='1.0' encoding='utf-8'?>\n"),
+        xml(b"<dict>" + IDLE + MINE.replace(b"M", b"&#77;") + b"</dict>"),
+        xml(b"<dict>" + IDLE + b"<key>UDID2</key><dict>" + VICTIM + b"</dict>" + MINE + b"</dict>"),
+        xml(b"<dict>" + IDLE + b"<key>Q</key><array><dict>" + VICTIM + b"</dict></array>" + MINE + b"</dict>"),
+        binary("Status", "Idle", "UDID", "MINE"),
+    ],
+)
+def test_keys_of_the_message_itself_are_read(body: bytes) -> None:
+    """However it is spaced and whatever is inside its other values."""
+    assert read_message(body) == DeviceMessage("MINE", "", "", "Idle", "")
 
 
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=100).map(lambda data: b"bplist00" + data)))

@@ -205,6 +205,26 @@ class TestPins:
         assert [each["what"] for each in events] == ["added", "removed"]
         assert mdmprofile("pins", "list", *pins).out == "no pins\n"
 
+    def test_certificate_is_given_to_another_device_by_force(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """The device that had it is forgotten, and the history says so."""
+        pins = ("--pins", tmp_path / "pins.sqlite")
+        assert mdmprofile("pins", "add", "U1", "ab" * 32, *pins).code == 0
+        assert mdmprofile("pins", "add", "U2", "ab" * 32, *pins, "--force").code == 0
+        listed = mdmprofile("pins", "list", *pins, "--format", "json").json["pins"]
+        assert [each["udid"] for each in listed] == ["U2"]
+        events = mdmprofile("pins", "list", "--history", *pins, "--format", "json").json["events"]
+        assert [(each["what"], each["udid"]) for each in events] == [
+            ("added", "U1"),
+            ("removed", "U1"),
+            ("added", "U2"),
+        ]
+
+    @pytest.mark.parametrize("name", ["", "U 1", "\N{KELVIN SIGN}1", "U" * 256])
+    def test_name_that_no_device_has_is_refused(self, name: str, tmp_path: Path, mdmprofile: Command) -> None:
+        """No message could ever come from it; no file is made."""
+        assert mdmprofile("pins", "add", name, "ab" * 32, "--pins", tmp_path / "pins").code == 3
+        assert not (tmp_path / "pins").exists()
+
     @pytest.mark.parametrize("words", [("list",), ("list", "--pins", "a", "--pins-url-env", "B")])
     def test_where_the_pins_are_has_to_be_said(self, words: tuple[str, ...], mdmprofile: Command) -> None:
         """Once."""
@@ -249,6 +269,29 @@ class TestPins:
         assert places == [f"{table}:4", f"{table}:5"]
         listed = mdmprofile("pins", "list", "--pins", tmp_path / "pins", "--format", "json").json["pins"]
         assert [each["udid"] for each in listed] == ["U1", "U5"]
+
+    def test_import_that_is_repeated_moves_no_pin(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """The device may have renewed its certificate since; the same pin again is no finding."""
+        pins = ("--pins", tmp_path / "pins")
+        (tmp_path / "pins.jsonl").write_text(f'{{"udid": "U1", "sha256": "{"ab" * 32}"}}\n')
+        for _ in range(2):
+            outcome = mdmprofile("pins", "import", tmp_path / "pins.jsonl", *pins)
+            assert (outcome.code, outcome.out) == (0, f"{tmp_path}/pins.jsonl: 1 of 1 pins added\n")
+        assert mdmprofile("pins", "add", "U1", "cd" * 32, *pins).code == 0
+        outcome = mdmprofile("pins", "import", tmp_path / "pins.jsonl", *pins, "--format", "json")
+        assert (outcome.code, outcome.rules) == (2, ["pin.mismatch"])
+        assert mdmprofile("pins", "check", "U1", "cd" * 32, *pins).code == 0
+        events = mdmprofile("pins", "list", "--history", *pins, "--format", "json").json["events"]
+        assert [each["what"] for each in events] == ["imported", "added"]
+
+    def test_findings_beyond_a_thousand_are_counted(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """A table of something else is no reason to fill the memory."""
+        (tmp_path / "pins.csv").write_text("udid,sha256\n" + "U1,nonsense\n" * 1003)
+        outcome = mdmprofile("pins", "import", tmp_path / "pins.csv", "--pins", tmp_path / "pins", "--format", "json")
+        assert (outcome.code, len(outcome.rules)) == (2, 1000)
+        outcome = mdmprofile("pins", "import", tmp_path / "pins.csv", "--pins", tmp_path / "pins")
+        assert "0 of 1,003 pins added" in outcome.out
+        assert "3 more findings are not shown" in outcome.out
 
     def test_database_is_named_by_a_variable(self, mdmprofile: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its password is in no argument."""

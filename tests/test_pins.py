@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +69,37 @@ def authenticate(store: TableStore, udid: str, certificate: str, *, serial: str 
     """An Authenticate with this certificate."""
     sent = message(udid, kind="Authenticate", serial=serial)
     return check_pin(store, sent, certificate, at=NOW, twin=twin)
+
+
+def at_once(*some: Callable[[], object]) -> list[Any]:
+    """What they return, each called in a thread of its own at the same moment."""
+    barrier = threading.Barrier(len(some))
+
+    def work(each: Callable[[], object]) -> object:
+        barrier.wait()
+        return each()
+
+    with ThreadPoolExecutor(len(some)) as pool:
+        return list(pool.map(work, some))
+
+
+def attempt(store: TableStore, udid: str, certificate: str, *, serial: str = "", twin: str = "") -> bool:
+    """Whether an Authenticate gets the certificate; being refused is no error, all else is."""
+    try:
+        authenticate(store, udid, certificate, serial=serial, twin=twin)
+    except PinTakenError:
+        return False
+    return True
+
+
+def load(store: TableStore, rows: list[tuple[str, str]]) -> None:
+    """Import pins, whatever of them can be."""
+    assert len(list(store.load(rows, at=NOW))) <= len(rows)
+
+
+def reserve(store: TableStore, rows: list[Reservation]) -> None:
+    """Import what was issued, whatever of it can be."""
+    assert len(list(store.reserve(rows, at=NOW))) <= len(rows)
 
 
 class TestRules:
@@ -155,15 +188,16 @@ class TestRules:
         authenticate(store, "U2", C)
         authenticate(store, "U1", B)
         store.remove("U1", at=LATER)
-        assert list(store.add([("U1", A), ("U2", A)], at=LATER)) == [("U2", A)]
+        assert store.add("U1", A, at=LATER) == Pin("U1", A, LATER)
         told = [(each.identifier, each.certificate, each.what, each.at) for each in store.history("u1")]
         assert told == [
             ("U1", A, "pinned", NOW),
             ("U1", B, "moved", NOW),
+            ("U1", A, "removed", LATER),
             ("U1", B, "removed", LATER),
             ("U1", A, "added", LATER),
         ]
-        assert len(list(store.history())) == 5
+        assert len(list(store.history())) == 6
 
     def test_all_pins_are_listed_however_many(self, opened: Open) -> None:
         """By identifier, in pieces."""
@@ -213,8 +247,56 @@ class TestReservations:
         """He knows which device has it; what is another device's is refused him too."""
         store = opened()
         assert list(store.reserve([Reservation("", "S1", A), Reservation("U2", "", B)], at=NOW)) == []
-        assert list(store.add([("U1", A), ("U1", B)], at=NOW)) == [("U1", B)]
+        store.add("U1", A, at=NOW)
+        with pytest.raises(PinTakenError):
+            store.add("U1", B, at=NOW)
         assert check_pin(store, message("U1"), A, at=NOW)
+
+    def test_reserved_certificate_is_set_free_with_its_device(self, opened: Open) -> None:
+        """The device has no pin to remove, but a certificate; that it was freed is on record."""
+        store = opened()
+        assert list(store.reserve([Reservation("U1", "", A)], at=NOW)) == []
+        assert store.remove("U1", at=LATER)
+        assert authenticate(store, "U2", A)
+        assert [each.what for each in store.history("U1")] == ["removed"]
+
+
+class TestAdministrators:
+    """What is decided by hand."""
+
+    def test_certificate_of_another_device_is_taken_by_force_alone(self, opened: Open) -> None:
+        """That device is removed, with all its certificates: one that stayed could be the other's twin."""
+        store = opened()
+        authenticate(store, "U1", A, twin=B)
+        with pytest.raises(PinTakenError):
+            store.add("U2", A, at=LATER)
+        assert store.add("U2", A, at=LATER, force=True) == Pin("U2", A, LATER)
+        with pytest.raises(PinUnknownError):
+            check_pin(store, message("U1"), A, at=LATER)
+        assert authenticate(store, "U2", A, twin=B)
+        with pytest.raises(PinTakenError):
+            authenticate(store, "U1", A, twin=B)
+        assert [each.what for each in store.history()] == ["pinned", "removed", "removed", "added"]
+
+    def test_added_pin_moves_one_that_is_there(self, opened: Open) -> None:
+        """An administrator knows; the former certificate stays the device's."""
+        store = opened()
+        authenticate(store, "U1", A)
+        assert store.add("u1", B, at=LATER).certificate == B
+        with pytest.raises(PinTakenError):
+            authenticate(store, "U2", A)
+
+    def test_imported_pins_move_none_that_is_here(self, opened: Open) -> None:
+        """An export that is imported again would lock out every device that has renewed its certificate since."""
+        store = opened()
+        rows = [("U1", A), ("U2", A), ("U3", C)]
+        assert [(type(each), each.rule) for each in store.load(rows, at=NOW)] == [(PinTakenError, "pin.taken")]
+        authenticate(store, "U1", B)
+        refused = [(type(each), each.where) for each in store.load(rows, at=LATER)]
+        assert [each for each, _ in refused] == [PinMismatchError, PinTakenError]
+        assert refused[0][1] == "U1"
+        assert [(each.identifier, each.certificate) for each in store.pins()] == [("U1", B), ("U3", C)]
+        assert [each.what for each in store.history()] == ["imported", "imported", "moved"]
 
 
 class TestRaces:
@@ -229,6 +311,35 @@ class TestRaces:
         if store == "postgresql":
             racing.empty(place)
         assert racing.race(place, rounds=40, processes=8) == [1] * 40
+
+    def test_exactly_one_gets_a_certificate_of_a_serial_number(self, opened: Open) -> None:
+        """All of them say that serial number; those that come too late hear that it is taken, not that it failed."""
+        store = opened()
+        for turn in range(20):
+            certificate = f"{turn:064x}"
+            assert list(store.reserve([Reservation("", "S1", certificate)], at=NOW)) == []
+            names = [f"U{turn}-{number}" for number in range(6)]
+            assert sum(at_once(*[partial(attempt, store, each, certificate, serial="S1") for each in names])) == 1
+
+    def test_pin_s_certificate_is_never_free(self, opened: Open) -> None:
+        """However devices that authenticate and an administrator who removes, adds and imports come together."""
+        store = opened()
+        for turn in range(25):
+            one, other, free = (f"{turn * 10 + number:064x}" for number in range(3))
+            first, second = f"U{turn}", f"V{turn}"
+            authenticate(store, first, one, twin=other)
+            issued = [Reservation(first, "", other), Reservation(second, "", one)]
+            at_once(
+                partial(attempt, store, first, one, twin=other),
+                partial(attempt, store, second, other, twin=one),
+                partial(store.remove, first, at=NOW),
+                partial(store.add, second, free, at=NOW, force=True),
+                partial(load, store, [(first, free), (second, one)]),
+                partial(load, store, [(second, one), (first, other)]),
+                partial(reserve, store, issued),
+            )
+            for pin in filter(None, map(store.find, (first, second))):
+                assert store.owner(pin.certificate) == (pin.identifier.casefold(), "")
 
     def test_new_file_is_made_once(self, tmp_path: Path) -> None:
         """Eight processes that open the same absent file."""
@@ -258,21 +369,26 @@ class TestRaces:
             refusals = list(pool.map(work, range(4)))
         assert sorted(refusals) == [0, 0, 20, 20]
 
-    def test_store_can_be_used_after_a_fork(self, tmp_path: Path) -> None:
-        """As servers do that load the application first."""
-        store = SqlitePinStore(tmp_path / "pins.sqlite")
+    def test_store_can_be_used_after_a_fork(self, opened: Open) -> None:
+        """As servers do that load the application first; nobody gets another process's answers."""
+        store = opened()
         authenticate(store, "U1", A)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                authenticate(store, "U2", B)
-                status = 0
-            finally:
-                os._exit(status)
-        assert os.waitpid(child, 0)[1] == 0
-        assert [each.identifier for each in store.pins()] == ["U1", "U2"]
-        store.close()
+        children = []
+        for number in range(3):
+            children.append(os.fork())
+            if children[-1] == 0:
+                status = 1
+                try:
+                    authenticate(store, f"CHILD{number}", f"{number:064x}")
+                    for _ in range(100):
+                        assert store.find(f"CHILD{number}") == Pin(f"CHILD{number}", f"{number:064x}", NOW)
+                    status = 0
+                finally:
+                    os._exit(status)
+        for _ in range(100):
+            assert store.find("U1") == Pin("U1", A, NOW)
+        assert [os.waitpid(each, 0)[1] for each in children] == [0, 0, 0]
+        assert [each.identifier for each in store.pins()] == ["CHILD0", "CHILD1", "CHILD2", "U1"]
 
 
 class TestFiles:
@@ -310,6 +426,17 @@ class TestFiles:
         with pytest.raises(PinStoreError, match="another version"):
             SqlitePinStore(tmp_path / "new.sqlite")
 
+    def test_empty_database_of_another_program_is_refused_and_stays_as_it_is(self, tmp_path: Path) -> None:
+        """It has no tables yet, but says whose it is."""
+        file = tmp_path / "pins.sqlite"
+        with sqlite3.connect(file) as connection:
+            connection.execute("PRAGMA application_id = 7")
+        connection.close()
+        before = file.read_bytes()
+        with pytest.raises(PinStoreError, match="something else"):
+            SqlitePinStore(file)
+        assert file.read_bytes() == before
+
     def test_absent_file_is_made_only_where_that_is_asked(self, tmp_path: Path) -> None:
         """Who lists the pins of a misspelt file wants to know."""
         with pytest.raises(PinStoreError, match="does not exist"):
@@ -332,6 +459,9 @@ class TestDatabase:
         [
             "postgresql://mdm:secret-word@localhost:1/nothing",
             "postgresql+psycopg://mdm:secret-word@/x?host=/nowhere",
+            "postgresql://mdm@localhost:1/x?password=secret-word",
+            "postgresql://mdm@localhost:1/x?sslpassword=secret-word&sslkey=secret-word",
+            "postgresql://mdm:secret-word@localhost:port/x",
             "mysql://mdm:secret-word@localhost/x",
             "sqlite:///secret-word.sqlite",
             "secret-word",

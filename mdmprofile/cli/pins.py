@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import click
 
 from mdmprofile.cli.params import AT, FILE, options, report_options, right_now
 from mdmprofile.cli.session import Session, with_session
 from mdmprofile.containers import load_certificates
+from mdmprofile.device_messages import is_identifier
 from mdmprofile.devices.table import BadRow
 from mdmprofile.errors import PinError, PinStoreError
 from mdmprofile.findings import Finding, by_severity, finding
@@ -28,6 +29,7 @@ from mdmprofile.reports.model import View
 # More findings than anybody reads; how many there are is said.
 _MOST_FINDINGS = 1000
 Date = datetime | None
+Row = TypeVar("Row")
 
 PINS_OPTIONS = options(
     click.option("--pins", type=FILE, help="SQLite file with the pins."),
@@ -99,6 +101,7 @@ def list_pins(
 @click.argument("identifier", metavar="UDID")
 @click.argument("certificate", metavar="CERTIFICATE")
 @PINS_OPTIONS
+@click.option("--force", is_flag=True, help="Remove the device that the certificate belongs to, if there is one.")
 @AT
 @report_options("error")
 @with_session
@@ -108,12 +111,13 @@ def add(
     certificate: str,
     pins: Path | None,
     pins_url_env: str | None,
+    force: bool,
     at: datetime | None,
 ) -> int:
     """Pin a certificate to a device by hand; a pin that the device has is moved.
 
     CERTIFICATE is a certificate's file, or its SHA-256 fingerprint. A certificate that belongs to another device is
-    refused: remove that one first.
+    refused, unless --force removes that one.
 
     \b
     Example:
@@ -121,10 +125,16 @@ def add(
     """
     now = at or right_now()
     sha256 = _sha256(certificate)
+    if not is_identifier(identifier):
+        raise click.UsageError("a UDID is visible ASCII text")
+    findings, lines = [], []
     with store_of(pins, pins_url_env, create=True) as store:
-        refused = list(store.add([(_identifier(identifier), sha256)], at=now))
-    findings = [_finding(taken(each)) for each, _ in refused]
-    return session.finish(View(now=now, findings=findings, files=[] if refused else [f"pinned {identifier}: {sha256}"]))
+        try:
+            store.add(identifier, sha256, at=now, force=force)
+            lines.append(f"pinned {identifier}: {sha256}")
+        except PinError as error:
+            findings.append(_finding(error))
+    return session.finish(View(now=now, findings=findings, files=lines))
 
 
 @command.command("check")
@@ -187,7 +197,7 @@ def remove(
                 lines.append(f"removed {each}")
             else:
                 findings.append(
-                    finding("pin.unknown", f"the device {each} has no pin", hint="see mdmprofile pins list")
+                    finding("pin.unknown", f"the device {each} has no certificate", hint="see mdmprofile pins list")
                 )
     return session.finish(View(now=now, findings=findings, files=lines))
 
@@ -204,8 +214,8 @@ def import_pins(
     """Take over which certificates were issued for which devices, or another server's pins.
 
     FILE is the ledger.sqlite of mdmprofile batch, whose certificates are then refused for every other device from the
-    first message on; or a CSV or JSON Lines table with the columns udid and sha256, whose pins are added. Run it again
-    whenever the ledger has grown.
+    first message on; or a CSV or JSON Lines table with the columns udid and sha256, whose pins are added where a device
+    has none yet. Run it again whenever the ledger has grown.
 
     \b
     Example:
@@ -213,62 +223,55 @@ def import_pins(
       mdmprofile pins import pins.csv --pins pins.sqlite
     """
     now = at or right_now()
-    findings: list[Finding] = []
-    lines, left = [], 0
+    progress = _Import(now)
     with store_of(pins, pins_url_env, create=True) as store:
-        for each in files:
-            count = _Count()
-            problems = _imported(store, each, count, now)
-            for problem in problems:
-                if len(findings) < _MOST_FINDINGS:
-                    findings.append(problem)
-                else:
-                    left += 1
-            lines.append(f"{place_of(each)}: {count.rows - count.refused:,} of {count.rows:,} {count.what}")
-    if left:
-        lines.append(f"{left:,} more findings are not shown")
-    return session.finish(View(now=now, findings=by_severity(findings), files=lines))
+        lines = [progress.of(store, each) for each in files]
+    if progress.left:
+        lines.append(f"{progress.left:,} more findings are not shown")
+    return session.finish(View(now=now, findings=by_severity(progress.findings), files=lines))
 
 
-class _Count:
-    """What was read from a file so far."""
+class _Import:
+    """What files gave so far: what was read and refused of this one, and the findings about all, as far as kept."""
 
-    rows = refused = 0
-    what = "pins added"
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._rows = self._refused = self.left = 0
+        self.findings: list[Finding] = []
 
-    def through(self, rows: Iterable[Any]) -> Iterator[Any]:
-        """The rows, counted."""
+    def of(self, store: TableStore, file: Path) -> str:
+        """Import a file, and say how much of it was."""
+        self._rows = self._refused = 0
+        where = place_of(file)
+        if file != STDIN and (start := read_start(file, HEADER)) and says_ledger(start):
+            what = "issued certificates recorded"
+            for each in store.reserve(self._counted(reservations_of(file)), at=self._now):
+                self._refuse(_finding(taken(each.identifier or each.serial))._replace(where=where))
+        else:
+            what = "pins added"
+            with opened(file) as stream:
+                for error in store.load(self._good(pins_of(stream, source=where), where), at=self._now):
+                    self._refuse(_finding(error)._replace(where=where))
+        return f"{where}: {self._rows - self._refused:,} of {self._rows:,} {what}"
+
+    def _counted(self, rows: Iterable[Row]) -> Iterator[Row]:
         for each in rows:
-            self.rows += 1
+            self._rows += 1
             yield each
 
-
-def _imported(store: TableStore, file: Path, count: _Count, now: datetime) -> Iterator[Finding]:
-    """Import a file; what could not be."""
-    where = place_of(file)
-    if file != STDIN and (start := read_start(file, HEADER)) and says_ledger(start):
-        count.what = "issued certificates recorded"
-        for reserved in store.reserve(count.through(reservations_of(file)), at=now):
-            count.refused += 1
-            name = reserved.identifier or reserved.serial
-            yield _finding(taken(name))._replace(where=where)
-        return
-    bad: list[BadRow] = []
-
-    def good(rows: Iterable[TablePin | BadRow]) -> Iterator[tuple[str, str]]:
-        for each in count.through(rows):
+    def _good(self, rows: Iterable[TablePin | BadRow], where: str) -> Iterator[tuple[str, str]]:
+        for each in self._counted(rows):
             if isinstance(each, BadRow):
-                bad.append(each)
+                self._refuse(finding(each.rule, each.reason, where=f"{where}:{each.line}"))
             else:
                 yield each.identifier, each.certificate
 
-    with opened(file) as stream:
-        for identifier, _ in store.add(good(pins_of(stream, source=where)), at=now):
-            count.refused += 1
-            yield _finding(taken(identifier))._replace(where=where)
-    count.refused += len(bad)
-    for each in bad:
-        yield finding(each.rule, each.reason, where=f"{where}:{each.line}")
+    def _refuse(self, problem: Finding) -> None:
+        self._refused += 1
+        if len(self.findings) < _MOST_FINDINGS:
+            self.findings.append(problem)
+        else:
+            self.left += 1
 
 
 def _finding(error: PinError) -> Finding:
@@ -287,12 +290,6 @@ def _sha256(certificate: str) -> str:
             message = f"holds {len(leaves)} certificates, of which any could be the device's"
             raise PinStoreError(message, where=place_of(path), hint="give a file with the device's alone") from None
         return leaves[0].sha256
-
-
-def _identifier(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise click.UsageError("a UDID is printable text")
-    return text.strip()
 
 
 def _pin(pin: Pin) -> str:
