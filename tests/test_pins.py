@@ -243,6 +243,14 @@ class TestReservations:
         with pytest.raises(PinTakenError):
             authenticate(store, "U1", B)
 
+    def test_conflicts_are_found_among_however_many(self, opened: Open) -> None:
+        """More than go into one statement, and more than into one transaction."""
+        store = opened()
+        rows = [Reservation(f"U{number}", "", f"{number:064x}") for number in range(5600)]
+        theirs = [rows[number]._replace(identifier="OTHER") for number in (0, 499, 500, 4999, 5000, 5599)]
+        assert list(store.reserve(theirs, at=NOW)) == []
+        assert list(store.reserve(rows, at=NOW)) == [rows[number] for number in (0, 499, 500, 4999, 5000, 5599)]
+
     def test_administrator_may_pin_what_was_reserved_for_a_serial_number(self, opened: Open) -> None:
         """He knows which device has it; what is another device's is refused him too."""
         store = opened()
