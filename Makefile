@@ -48,6 +48,7 @@ soak: $(VENV)/.developed ## Feed broken files to every reader, kill batches, rac
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
 	$(BIN)/python tests/soak/kill_batch.py 100
 	$(BIN)/python tests/soak/race_pins.py 1000
+	$(BIN)/python tests/soak/mutate_messages.py 100000
 
 format: $(VENV)/.developed ## Format the code
 	$(BIN)/ruff check --fix .

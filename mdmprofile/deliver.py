@@ -124,14 +124,14 @@ def deliver(
 
 
 def plan_delivery(
-    parcels: Sequence[Parcel], lines: SentLines, *, again: bool = False, vet: Vet | None = None
+    parcels: Sequence[Parcel], lines: SentLines, server: str, *, again: bool = False, vet: Vet | None = None
 ) -> Delivery:
-    """What ``deliver`` would do, as far as anybody can tell without asking the server."""
-    return Delivery(tuple(_planned(each, lines, again=again, vet=vet) for each in parcels))
+    """What ``deliver`` would do, as far as anybody can tell without asking the server at this URL."""
+    return Delivery(tuple(_planned(each, lines, server, again=again, vet=vet) for each in parcels))
 
 
-def _planned(parcel: Parcel, lines: SentLines, *, again: bool, vet: Vet | None) -> Outcome:
-    before = lines.last(parcel.device, parcel.profile_sha256)
+def _planned(parcel: Parcel, lines: SentLines, server: str, *, again: bool, vet: Vet | None) -> Outcome:
+    before = lines.last(parcel.device, parcel.profile_sha256, server)
     if before is not None and before.state == SENT and not again:
         return _skipped(parcel, before)
     _, outcome = _read(parcel, vet)
@@ -173,7 +173,7 @@ class _Run:
         self._next = clock.monotonic()
 
     def send(self, parcel: Parcel, vet: Vet | None) -> Outcome:
-        before = self._record.last(parcel.device, parcel.profile_sha256)
+        before = self._record.last(parcel.device, parcel.profile_sha256, self._courier.location.place)
         if before is not None and before.state == SENT and not self._again:
             return _skipped(parcel, before)
         profile, planned = _read(parcel, vet)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import plistlib
 import re
+from functools import lru_cache
 from typing import Any, NamedTuple
 from xml.parsers.expat import ExpatError, ParserCreate
 
@@ -20,6 +21,7 @@ from mdmprofile.propertylist import MAX_DEPTH, looks_like_plist, read_plist, ref
 AUTHENTICATE = "Authenticate"
 LONGEST = 255
 _PLACE = "the message's body"
+_SMALL, _REMEMBERED = 2048, 4096
 _BINARY = b"bplist00"
 _CONTAINERS = frozenset({"dict", "array"})
 _TEXTS = frozenset({"key", "string"})
@@ -58,9 +60,14 @@ class DeviceMessage(NamedTuple):
 def read_message(body: bytes) -> DeviceMessage:
     """Read what a message says of its device, from XML (UTF-8) or binary property-list bytes.
 
-    The time it takes grows with the size of the body, which the caller has bounded. Raises ``NotDeviceMessageError``
-    for anything else than a message of a device, and for one that two parsers could read differently.
+    A device that asks for commands sends the same bytes each time, so small bodies are remembered. The time it takes
+    grows with the size of the body, which the caller has bounded. Raises ``NotDeviceMessageError`` for anything else
+    than a message of a device, and for one that two parsers could read differently.
     """
+    return _remembered(body) if len(body) <= _SMALL else _read(body)
+
+
+def _read(body: bytes) -> DeviceMessage:
     if not body:
         raise _no_message("is empty")
     if not looks_like_plist(body):
@@ -77,6 +84,9 @@ def read_message(body: bytes) -> DeviceMessage:
     if not message_type and not status:
         raise _no_message("is neither a check-in message nor an answer: it has neither MessageType nor Status")
     return DeviceMessage(udid, enrollment_id, message_type, status, _text(value, "SerialNumber"))
+
+
+_remembered = lru_cache(maxsize=_REMEMBERED)(_read)
 
 
 def is_identifier(text: str) -> bool:

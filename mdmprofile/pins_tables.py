@@ -52,7 +52,7 @@ TABLES = (
 )""",
     "CREATE INDEX mdm_pin_events_of ON mdm_pin_events (identifier, id)",
 )
-_FIND = "SELECT name, certificate, since FROM mdm_pins WHERE identifier = :identifier"
+FIND = "SELECT name, certificate, since FROM mdm_pins WHERE identifier = :identifier"
 _OWNER = "SELECT identifier, serial FROM mdm_pin_certificates WHERE certificate = :certificate"
 _RESERVE = (
     "INSERT INTO mdm_pin_certificates (certificate, identifier, serial, since) "
@@ -111,8 +111,8 @@ class TableStore(abc.ABC):
     def find(self, identifier: str) -> Pin | None:
         """The device's pin; None when it has none."""
         with self._reading() as run:
-            rows = run(_FIND, {"identifier": identifier.casefold()})
-        return Pin(rows[0][0], rows[0][1], _moment(rows[0][2])) if rows else None
+            rows = run(FIND, {"identifier": identifier.casefold()})
+        return pin_of(rows[0]) if rows else None
 
     def owner(self, certificate: str) -> tuple[str, str] | None:
         """The identifier and serial number, folded, of the device that a certificate belongs to."""
@@ -150,7 +150,7 @@ class TableStore(abc.ABC):
             refused: list[PinError] = []
             with self._writing(alone=True) as run:
                 for identifier, certificate in batch:
-                    before = run(_FIND, {"identifier": identifier.casefold()})
+                    before = run(FIND, {"identifier": identifier.casefold()})
                     if before and before[0][1] != certificate:
                         refused.append(_pinned_here(identifier))
                     elif _take(run, identifier.casefold(), certificate, now, serial=None):
@@ -220,6 +220,11 @@ class TableStore(abc.ABC):
         self.close()
 
 
+def pin_of(row: Sequence[Any]) -> Pin:
+    """The pin in a row of ``FIND``."""
+    return Pin(row[0], row[1], _moment(row[2]))
+
+
 def _owners(run: Run, certificates: Sequence[str]) -> dict[str, tuple[str, str]]:
     """The identifier and serial number that each certificate belongs to."""
     owners = {}
@@ -253,7 +258,7 @@ def _take(run: Run, device: str, certificate: str, now: int, *, serial: str | No
 def _forget(run: Run, identifier: str, now: int) -> bool:
     """Remove the device's pin and set its certificates free; whether there were any."""
     device = {"identifier": identifier.casefold()}
-    before = run(_FIND, device)
+    before = run(FIND, device)
     values = device | {"name": before[0][0] if before else identifier, "at": now, "what": REMOVED}
     freed = [values | {"certificate": certificate} for (certificate,) in run(_OWN, device)]
     run(_FORGET, device)
@@ -272,9 +277,9 @@ def _pinned_here(identifier: str) -> PinMismatchError:
 def _pin(run: Run, identifier: str, certificate: str, now: int, what: str) -> Pin:
     """Make or move the pin, once the certificate is the device's."""
     device = identifier.casefold()
-    before = run(_FIND, {"identifier": device})
+    before = run(FIND, {"identifier": device})
     if before and before[0][1] == certificate:
-        return Pin(before[0][0], certificate, _moment(before[0][2]))
+        return pin_of(before[0])
     values = {"identifier": device, "name": identifier, "certificate": certificate, "since": now}
     run(_PIN, values)
     run(_TELL, values | {"at": now, "what": what or (MOVED if before else PINNED)})

@@ -1,7 +1,7 @@
 """The record of what was sent to which device: JSON Lines, written while it happens, so that a run can go on later.
 
 A line says ``sending`` before each device's first request and ``sent``, ``refused`` or ``failed`` behind the answer, so
-the last line of a device and a profile is what is known. No line is ever changed.
+the last line of a device, a profile and a server is what is known. No line is ever changed.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ SENDING, SENT, REFUSED, FAILED = "sending", "sent", "refused", "failed"
 _STATES = frozenset((SENDING, SENT, REFUSED, FAILED))
 _LONGEST_LINE = 64 * 1024
 _BEGINNING = b'{"at": "'
+Key = tuple[str, str, str]
 _NOT_OURS = "name another with --record; it is changed by nobody but mdmprofile"
 
 
@@ -40,6 +41,11 @@ class SentLine(NamedTuple):
     answer: str = ""
 
     @property
+    def key(self) -> Key:
+        """What a later line of the same takes the place of."""
+        return self.device.lower(), self.profile_sha256, self.server
+
+    @property
     def may_have_arrived(self) -> bool:
         """Whether nobody knows if the server has the command."""
         return self.state in (SENDING, FAILED)
@@ -48,25 +54,28 @@ class SentLine(NamedTuple):
 class SentLines:
     """What a record knows."""
 
-    def __init__(self, known: dict[tuple[str, str], SentLine]) -> None:
+    def __init__(self, known: dict[Key, SentLine]) -> None:
         self._known = known
 
-    def last(self, device: str, profile_sha256: str) -> SentLine | None:
-        """What is known of a profile and a device, whose case does not matter; None where nothing is."""
-        return self._known.get((device.lower(), profile_sha256))
+    def last(self, device: str, profile_sha256: str, server: str) -> SentLine | None:
+        """What is known of a profile and a device, whose case does not matter, at a server; None where nothing is.
+
+        What a test server has says nothing of the real one.
+        """
+        return self._known.get((device.lower(), profile_sha256, server))
 
 
 class SentRecord(SentLines):
     """A record that is open, for one run alone; see ``open_record``."""
 
-    def __init__(self, known: dict[tuple[str, str], SentLine], append: Callable[[bytes], None]) -> None:
+    def __init__(self, known: dict[Key, SentLine], append: Callable[[bytes], None]) -> None:
         super().__init__(known)
         self._append = append
 
     def add(self, line: SentLine) -> None:
         """Write a line; it is on the disk when this returns. Raises ``OutputError``."""
         self._append(json.dumps(line._asdict()).encode("ascii") + b"\n")
-        self._known[line.device.lower(), line.profile_sha256] = line
+        self._known[line.key] = line
 
 
 @contextlib.contextmanager
@@ -97,9 +106,9 @@ def read_record(path: Path) -> SentLines:
         raise DeliveryError(error.message, where=str(path), hint=error.hint) from None
 
 
-def _read(path: Path) -> tuple[dict[tuple[str, str], SentLine], int, bool]:
+def _read(path: Path) -> tuple[dict[Key, SentLine], int, bool]:
     """The last line of each device and profile, how many bytes are whole lines, and whether the last of them ends."""
-    known: dict[tuple[str, str], SentLine] = {}
+    known: dict[Key, SentLine] = {}
     if not path.exists():
         return known, 0, True
     keep, number = 0, 0
@@ -113,7 +122,7 @@ def _read(path: Path) -> tuple[dict[tuple[str, str], SentLine], int, bool]:
                     break
                 message = f"is no record of what was sent: line {number} is none of its lines"
                 raise DeliveryError(message, where=str(path), hint=_NOT_OURS)
-            known[line.device.lower(), line.profile_sha256] = line
+            known[line.key] = line
             keep += len(data)
             if not is_closed:
                 return known, keep, False

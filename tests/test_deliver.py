@@ -578,13 +578,24 @@ def test_record_says_what_happened(nano: Sender) -> None:
     assert nano.lines()[0]["server"] == nano.api.url
 
 
+def test_what_a_test_server_was_sent_says_nothing_of_the_real_one(nano: Sender, tmp_path: Path) -> None:
+    """The same record, device and profile: the other server gets it too."""
+    assert states(nano.send("A1")) == [SENT]
+    with MdmApi() as real:
+        other = Sender(real, tmp_path)
+        assert states(other.send("A1")) == [SENT]
+        assert states(other.send("A1")) == [SKIPPED]
+    assert states(nano.send("A1")) == [SKIPPED]
+
+
 def test_command_that_was_on_the_way_is_sent_again_as_the_same(nano: Sender) -> None:
     """Whether it arrived before the run was killed, or not."""
     arrived, lost = fresh_command_uuid(), fresh_command_uuid()
     nano.api.queued[arrived] = ["A1"]
     with open_record(nano.record) as lines:
+        place = nano.courier().location.place
         for name, uuid in (("A1", arrived), ("B2", lost)):
-            lines.add(SentLine("2031-03-01T12:00:00Z", name, SHA256, SENDING, uuid, "https://mdm.example.com"))
+            lines.add(SentLine("2031-03-01T12:00:00Z", name, SHA256, SENDING, uuid, place))
     delivery = nano.send("A1", "B2")
     assert states(delivery) == [SENT, SENT]
     assert nano.api.queued == {arrived: ["A1"], lost: ["B2"]}
@@ -647,12 +658,18 @@ def test_record_that_cannot_be_written_sends_nothing(nano: Sender, tmp_path: Pat
 def test_plan_is_what_would_happen(nano: Sender) -> None:
     """Read without a lock, and without a file where there is none."""
     parcels = one_for_all(PROFILE, ["A1", "B2"], source="new")
-    assert states(plan_delivery(parcels, read_record(nano.record))) == [PLANNED, PLANNED]
+    assert states(plan_delivery(parcels, read_record(nano.record), nano.courier().location.place)) == [PLANNED, PLANNED]
     assert not nano.record.exists()
     nano.send("A1")
     with open_record(nano.record):
-        assert states(plan_delivery(parcels, read_record(nano.record))) == [SKIPPED, PLANNED]
-        assert states(plan_delivery(parcels, read_record(nano.record), again=True)) == [PLANNED, PLANNED]
+        assert states(plan_delivery(parcels, read_record(nano.record), nano.courier().location.place)) == [
+            SKIPPED,
+            PLANNED,
+        ]
+        assert states(plan_delivery(parcels, read_record(nano.record), nano.courier().location.place, again=True)) == [
+            PLANNED,
+            PLANNED,
+        ]
 
 
 # --- who is sent what -------------------------------------------------------------------------------------------

@@ -117,7 +117,8 @@ def install(
 
     record = record_of(file, flags["record"])
     if flags["dry_run"]:
-        planned = plan_delivery(devices.parcels, read_record(record), again=flags["again"], vet=judge)
+        lines, place = read_record(record), destination.location.place
+        planned = plan_delivery(devices.parcels, lines, place, again=flags["again"], vet=judge)
         files = ["Nothing was sent: this is a dry run."]
         view = _view(planned, destination, record, (*remarks, *devices.findings), now)
         return session.finish(view._replace(files=[*view.files, *files]))
