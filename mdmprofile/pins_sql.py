@@ -19,6 +19,10 @@ _VERSION = 1
 # Any number that nobody else takes: those who make the tables at the same moment wait for each other.
 _LOCK = 0x6D70696E
 _LONGEST = 200
+# A device waits for the answer. Seconds until a server that says nothing is given up, and milliseconds for one that
+# stops in the middle; then how long somebody else may hold what is to be written.
+_PATIENCE = {"connect_timeout": "10", "tcp_user_timeout": "20000"}
+_NO_LONGER = "SET LOCAL lock_timeout = '20s'"
 _NUMBER = "BIGINT GENERATED ALWAYS AS IDENTITY"
 _SCHEMA = (
     "CREATE TABLE mdm_pin_version (version INTEGER NOT NULL)",
@@ -44,6 +48,9 @@ class SqlPinStore(TableStore):
             raise PinStoreError(message, hint="pip install 'mdmprofile[sql]'") from None
         self._errors = (sqlalchemy.exc.SQLAlchemyError, UnicodeError, ValueError)
         self._where = "the database's URL"
+        # In a password that is not encoded it would have the rest of that be the host, which errors show.
+        if url.count("@") > 1:
+            raise PinStoreError("has more than one @", where=self._where, hint="write one in a password as %40")
         with self._explained():
             parsed = sqlalchemy.make_url(url)
         if parsed.get_backend_name() != "postgresql":
@@ -57,7 +64,10 @@ class SqlPinStore(TableStore):
             # A connection that the server closed meanwhile is noticed before it is used. Read committed: whoever waited
             # for a certificate sees whose it became.
             self._engine = sqlalchemy.create_engine(
-                parsed, pool_pre_ping=True, hide_parameters=True, isolation_level="READ COMMITTED"
+                parsed.set(query=_PATIENCE | dict(parsed.query)),
+                pool_pre_ping=True,
+                hide_parameters=True,
+                isolation_level="READ COMMITTED",
             )
         # Over the same connections.
         self._lookups = self._engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -86,6 +96,7 @@ class SqlPinStore(TableStore):
         self._leave_inherited()
         with self._explained(), self._engine.begin() as connection:
             run = _run_in(connection)
+            run(_NO_LONGER, {})
             if alone:
                 run("LOCK TABLE mdm_pin_certificates IN SHARE ROW EXCLUSIVE MODE", {})
             yield run

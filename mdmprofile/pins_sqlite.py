@@ -123,19 +123,22 @@ class SqlitePinStore(TableStore):
 
     def _prepare(self, connection: _Connection) -> None:
         """Make the tables in an empty file; refuse one that is somebody else's."""
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            (count,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-            if count == 0 and connection.execute("PRAGMA application_id").fetchone() == (0,):
-                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
-                for each in _SCHEMA:
-                    connection.execute(each)
-            self._refuse_others(connection)
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+        # Nobody who only looks a pin up may wait for whoever writes one, so the writer's lock is for an empty file.
+        if not _is_ours(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                (count,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                if count == 0 and connection.execute("PRAGMA application_id").fetchone() == (0,):
+                    connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+                    connection.execute(f"PRAGMA user_version = {_VERSION}")
+                    for each in _SCHEMA:
+                        connection.execute(each)
+                self._refuse_others(connection)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        self._refuse_others(connection)
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             connection.execute("PRAGMA journal_mode = WAL")
 
@@ -159,6 +162,11 @@ class SqlitePinStore(TableStore):
             message = f"cannot be used: {str(error)[:_LONGEST]}"
             hint = "check its permissions, and the space left on the disk"
             raise PinStoreError(message, where=str(self._path), hint=hint) from None
+
+
+def _is_ours(connection: sqlite3.Connection) -> bool:
+    """Whether the file says that it holds pins: whoever makes one says so with the tables, all or none."""
+    return bool(connection.execute("PRAGMA application_id").fetchone() == (_APPLICATION_ID,))
 
 
 class _Connection(sqlite3.Connection):

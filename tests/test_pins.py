@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -445,6 +445,24 @@ class TestFiles:
             SqlitePinStore(file)
         assert file.read_bytes() == before
 
+    def test_whoever_looks_a_pin_up_waits_for_nobody_who_writes(self, tmp_path: Path) -> None:
+        """In a thread that has not asked before either, and in a store that is only opened then."""
+        with SqlitePinStore(tmp_path / "pins.sqlite") as store:
+            authenticate(store, "U1", A)
+            writer = sqlite3.connect(tmp_path / "pins.sqlite", isolation_level=None)
+            writer.execute("BEGIN IMMEDIATE")
+            with ThreadPoolExecutor(1) as pool:
+                looked = pool.submit(store.find, "U1")
+                opened = pool.submit(SqlitePinStore, tmp_path / "pins.sqlite")
+                wait([looked], timeout=10)
+                wait([opened], timeout=10)
+                waited = not looked.done() or not opened.done()
+                writer.execute("ROLLBACK")
+                writer.close()
+                opened.result().close()
+            assert not waited
+            assert looked.result() == Pin("U1", A, NOW)
+
     def test_absent_file_is_made_only_where_that_is_asked(self, tmp_path: Path) -> None:
         """Who lists the pins of a misspelt file wants to know."""
         with pytest.raises(PinStoreError, match="does not exist"):
@@ -473,6 +491,8 @@ class TestDatabase:
             "mysql://mdm:secret-word@localhost/x",
             "sqlite:///secret-word.sqlite",
             "secret-word",
+            "postgresql://mdm:p@secret-word@localhost:1/x",
+            "postgresql://mdm:p@x/secret-word@localhost:1/x",
             "postgresql+unknown://mdm:secret-word@localhost/x",
         ],
     )
@@ -488,6 +508,16 @@ class TestDatabase:
         with SqlPinStore(postgres) as store:
             assert "not-needed" not in repr(store)
             assert "postgresql" in repr(store)
+
+    def test_no_device_waits_for_ever(self, postgres: str) -> None:
+        """For a server that does not answer, unless the URL says so, nor for whoever holds a certificate."""
+        separator = "&" if "?" in postgres else "?"
+        for more, expected in (("", "10"), (f"{separator}connect_timeout=33", "33")):
+            with SqlPinStore(postgres + more) as store, store._engine.connect() as connection:
+                driver: Any = connection.connection.driver_connection
+                assert driver.info.get_parameters()["connect_timeout"] == expected
+        with SqlPinStore(postgres) as store, store._writing() as run:
+            assert run("SHOW lock_timeout", {}) == [("20s",)]
 
     def test_tables_of_another_version_are_refused(self, postgres: str) -> None:
         """Before anything is written to them."""
