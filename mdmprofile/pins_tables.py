@@ -77,7 +77,10 @@ _PINS = (
 )
 _EVENTS = "SELECT id, at, name, certificate, what FROM mdm_pin_events WHERE id > :after{} ORDER BY id LIMIT 1000"
 _OF_ONE = " AND identifier = :identifier"
+# Values in a statement, and pins in a transaction, during which devices that authenticate wait.
 _AT_ONCE = 500
+# A quarter of a second, of which little is waiting for the disk.
+_RESERVED_AT_ONCE = 5000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -165,7 +168,7 @@ class TableStore(abc.ABC):
         """Record for which devices certificates were issued; those that belong to another device come back."""
         now = int(at.timestamp())
         whole = iter(some)
-        while batch := list(itertools.islice(whole, _AT_ONCE)):
+        while batch := list(itertools.islice(whole, _RESERVED_AT_ONCE)):
             rows = [
                 {
                     "certificate": each.certificate,
@@ -173,19 +176,12 @@ class TableStore(abc.ABC):
                     "serial": each.serial.casefold(),
                     "since": now,
                 }
-                for each in batch
+                # Neighbours in the index one after another: each page of it is written once.
+                for each in sorted(batch, key=lambda each: each.certificate)
             ]
-            names = {f"c{number}": each.certificate for number, each in enumerate(batch)}
             with self._writing(alone=True) as run:
                 run(_RESERVE, rows)
-                # What is put together here are names of values.
-                marks = ", ".join(f":{each}" for each in names)
-                found = run(
-                    "SELECT certificate, identifier, serial FROM mdm_pin_certificates "  # noqa: S608
-                    f"WHERE certificate IN ({marks})",
-                    names,
-                )
-            owners = {row[0]: (row[1], row[2]) for row in found}
+                owners = _owners(run, [each.certificate for each in batch])
             for each in batch:
                 owner = owners[each.certificate]
                 same = owner[0] == each.identifier.casefold() or not each.identifier or not owner[0]
@@ -227,6 +223,22 @@ class TableStore(abc.ABC):
 def pin_of(row: Sequence[Any]) -> Pin:
     """The pin in a row of ``FIND``."""
     return Pin(row[0], row[1], _moment(row[2]))
+
+
+def _owners(run: Run, certificates: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """The identifier and serial number that each certificate belongs to."""
+    owners = {}
+    for start in range(0, len(certificates), _AT_ONCE):
+        names = {f"c{number}": each for number, each in enumerate(certificates[start : start + _AT_ONCE])}
+        # What is put together here are names of values.
+        marks = ", ".join(f":{each}" for each in names)
+        found = run(
+            "SELECT certificate, identifier, serial FROM mdm_pin_certificates "  # noqa: S608
+            f"WHERE certificate IN ({marks})",
+            names,
+        )
+        owners.update({row[0]: (row[1], row[2]) for row in found})
+    return owners
 
 
 def _take(run: Run, device: str, certificate: str, now: int, *, serial: str | None) -> bool:
