@@ -82,7 +82,7 @@ class PinStore(Protocol):
         """
 
     def load(self, some: Iterable[tuple[str, str]], *, at: datetime) -> Iterator[PinError]:
-        """Take over pins, of an identifier and a certificate each, that were made elsewhere, as they are iterated.
+        """Take over pins, of an identifier and a certificate each, that were made elsewhere, while it is iterated.
 
         What cannot be changes nothing and comes back: a certificate that is another device's as ``PinTakenError``, a
         device that has another pin here already, which may be newer, as ``PinMismatchError``.
@@ -92,7 +92,7 @@ class PinStore(Protocol):
         """Forget a device, and set its certificates free, those too that were reserved; whether there were any."""
 
     def reserve(self, some: Iterable[Reservation], *, at: datetime) -> Iterator[Reservation]:
-        """Record for which devices certificates were issued, as they are iterated; those of another device come back."""
+        """Record for which devices certificates were issued, while it is iterated; those of another come back."""
 
     def pins(self) -> Iterator[Pin]:
         """Every pin, by identifier, however many there are."""
