@@ -27,6 +27,7 @@ from mdmprofile.cms.detached import (
     parts_of,
     read_detached,
 )
+from mdmprofile.cms.usual import read_usual
 from mdmprofile.errors import (
     BadSignatureError,
     CertificateError,
@@ -115,7 +116,7 @@ def verify_mdm_signature(header: str | bytes, body: bytes, *, clock_skew: timede
     """
     data = _decoded(header)
     try:
-        detached = read_detached(data)
+        detached = read_usual(data) or read_detached(data)
         if len(detached.signers) != 1:
             raise _signers(len(detached.signers))
         (signer,) = detached.signers

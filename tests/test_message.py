@@ -20,7 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdmprofile.cms.algorithms import DIGEST_IDS, NULL, RSA_IDS
+from mdmprofile.cms.detached import read_detached
 from mdmprofile.cms.tlv import der
+from mdmprofile.cms.usual import read_usual
 from mdmprofile.errors import (
     BadSignatureError,
     DigestMismatchError,
@@ -633,6 +635,53 @@ class TestMutations:
         except MessageError:
             return
         assert changed == original or signer.der != _signer().der
+
+
+class TestUsualForm:
+    """The form that is read without going through it."""
+
+    @pytest.mark.parametrize("digest", ["sha1", "sha256", "sha384", "sha512"])
+    def test_usual_headers_are_of_that_form(self, digest: str) -> None:
+        """Those of devices with RSA keys that sign the body alone; the others are read, too."""
+        for entity, when, ber, usual in (
+            (device(), None, True, True),
+            (device(key=ec_key()), None, True, False),
+            (device(), NOW, True, False),
+            (device(), None, False, False),
+        ):
+            data = base64.b64decode(sign_mdm_message(IDLE, identity(entity), digest=digest, signing_time=when, ber=ber))
+            assert (read_usual(data) is not None) is usual
+            assert read_detached(data) == (read_usual(data) or read_detached(data))
+
+    def test_certificates_may_have_a_stated_length(self) -> None:
+        """As Mail and old Macs write them."""
+        entity = device()
+        data = base64.b64decode(sign_mdm_message(IDLE, identity(entity)))
+        stated = data.replace(b"\xa0\x80" + entity.der + b"\0\0", der(0xA0, entity.der))
+        assert len(stated) == len(data)
+        assert read_usual(stated) == read_detached(stated) == read_usual(data)
+        assert verify_mdm_signature(base64.b64encode(stated), IDLE).sha256 == entity.sha256
+
+    @settings(max_examples=1500, deadline=None)
+    @given(st.data())
+    def test_what_is_read_so_is_what_going_through_it_reads(self, data: st.DataObject) -> None:
+        """Whatever was changed: both read the same, or the quick way leaves it to the other."""
+        original = base64.b64decode(_usual_header())
+        changed = bytearray(original)
+        for _ in range(data.draw(st.integers(1, 3))):
+            at = data.draw(st.one_of(st.integers(0, 80), st.integers(len(original) - 500, len(original) - 1)))
+            changed[at] = data.draw(st.integers(0, 255))
+        start = data.draw(st.integers(0, len(original)))
+        cut = bytes(changed) if data.draw(st.booleans()) else bytes(changed[:start])
+        quick = read_usual(cut)
+        if quick is not None:
+            assert read_detached(cut) == quick
+
+
+def _usual_header() -> str:
+    if "usual" not in _CACHE:
+        _CACHE["usual"] = sign_mdm_message(IDLE, identity(device()))
+    return _CACHE["usual"]
 
 
 def _header() -> str:

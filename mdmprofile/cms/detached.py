@@ -12,8 +12,7 @@ import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from mdmprofile.cms.algorithms import DIGEST_IDS, NULL
-from mdmprofile.cms.tlv import der, indefinite
+from mdmprofile.cms.tlv import der
 
 MAX_CERTIFICATES = 16
 MAX_ATTRIBUTES = 32
@@ -24,19 +23,6 @@ _SEQUENCE, _SET, _FIRST, _SECOND, _KEY_IDENTIFIER = 0x30, 0x31, 0xA0, 0xA1, 0x80
 _INDEFINITE, _LONG, _LONGEST_LENGTH = 0x80, 0x80, 4
 SIGNED_DATA = bytes.fromhex("2a864886f70d010702")
 DATA = bytes.fromhex("2a864886f70d010701")
-# What nearly every header begins with, told apart by the digest alone: read at once, not element by element.
-_USUAL_STARTS = tuple(
-    (
-        bytes((_SEQUENCE, _INDEFINITE))
-        + der(_OID, SIGNED_DATA)
-        + bytes((_FIRST, _INDEFINITE, _SEQUENCE, _INDEFINITE))
-        + der(_INTEGER, b"\1")
-        + der(_SET, der(_SEQUENCE, digest))
-        + indefinite(_SEQUENCE, der(_OID, DATA)),
-        digest,
-    )
-    for digest in (each + NULL for each in DIGEST_IDS.values())
-)
 CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME = (bytes.fromhex(f"2a864886f70d0109{n:02x}") for n in (3, 4, 5))
 # The century of a UTCTime (RFC 5280 section 4.1.2.5.1).
 _TURN = 50
@@ -253,10 +239,6 @@ def _content_info(walk: _Walk) -> Detached:
 
 def _start(walk: _Walk) -> tuple[tuple[int, int, int], bytes, bytes]:
     """Up to what is embedded: the elements that were entered, the innermost first, the version and the digest."""
-    for start, digest in _USUAL_STARTS:
-        if walk.data.startswith(start):
-            walk.at = len(start)
-            return (-1, -1, -1), b"\1", digest
     info = walk.enter(_SEQUENCE)
     if walk.contents(_OID) != SIGNED_DATA:
         raise MalformedError("it is another kind of CMS than signed data")
