@@ -453,6 +453,11 @@ class TestSigners:
         header = dataclasses.replace(parts(entity, IDLE), certificates=(entity.der, entity.der)).header()
         refused(NotCmsError, header)
 
+    def test_certificate_larger_than_any_device_s_is_refused(self) -> None:
+        """Reading all of its names would take as long as hundreds of messages."""
+        entity = device(x509.Name([*name("device")] * 1000))
+        assert "more than" in refused(NotCmsError, parts(entity, IDLE).header()).message
+
     def test_two_certificates_of_one_name_are_refused(self) -> None:
         """Two of one issuer and serial number: which of them is meant would be the sender's choice."""
         entity = device()
