@@ -51,7 +51,7 @@ def read_message(body: bytes) -> DeviceMessage:
     if not looks_like_plist(body):
         raise NotDeviceMessageError("is not a property list", where=_PLACE, hint="refuse the message")
     try:
-        value = read_plist(body, source=_PLACE)
+        value = read_plist(body, source=_PLACE, unique_keys=True)
     except ProfileError as error:
         raise NotDeviceMessageError(error.message, where=_PLACE, hint="refuse the message") from None
     if not isinstance(value, dict):
@@ -73,8 +73,9 @@ def _text(value: dict[str, object], key: str) -> str:
     found = value.get(key, "")
     if not isinstance(found, str):
         raise NotDeviceMessageError(f"has {key}, which is no text", where=_PLACE, hint="refuse the message")
-    # Whatever stores or logs it is not to be surprised.
-    if len(found) > LONGEST or not found.isprintable() or found != found.strip():
-        message = f"has {key} with more than {LONGEST} characters, or with some that cannot be printed"
+    # Whatever stores or logs it is not to be surprised: databases that compare without accents, or fold wide letters,
+    # would take one device for another.
+    if len(found) > LONGEST or not found.isascii() or not found.isprintable() or found != found.strip():
+        message = f"has {key} with more than {LONGEST} characters, or with some that are not printable ASCII"
         raise NotDeviceMessageError(message, where=_PLACE, hint="refuse the message")
     return found

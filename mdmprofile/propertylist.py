@@ -49,22 +49,36 @@ def looks_like_plist(data: bytes) -> bool:
     return head.startswith(_BEGINNINGS)
 
 
-def read_plist(data: bytes, *, source: str = "") -> Any:  # noqa: ANN401 - property-list values are of any type
+class _UniqueKeys(dict[str, Any]):
+    """A dictionary that takes no key twice."""
+
+    def __setitem__(self, key: str, value: Any) -> None:  # noqa: ANN401
+        if key in self:
+            raise ValueError("a dictionary has a key twice")
+        super().__setitem__(key, value)
+
+
+_CONTAINERS = frozenset((dict, list, _UniqueKeys))
+
+
+def read_plist(data: bytes, *, source: str = "", unique_keys: bool = False) -> Any:  # noqa: ANN401 - property-list values are of any type
     """The value in property-list bytes, XML or binary.
 
-    Dates come naive in UTC, as ``plistlib`` gives them. Raises ``ProfileError`` for anything else, and for a list so
-    large, deep or strange that going through it would take unbounded time.
+    Dates come naive in UTC, as ``plistlib`` gives them. With ``unique_keys`` a dictionary with a key twice is none:
+    which of the two counts is something that parsers do not agree upon. Raises ``ProfileError`` for anything else, and
+    for a list so large, deep or strange that going through it would take unbounded time.
     """
+    kind: type[dict[str, Any]] = _UniqueKeys if unique_keys else dict
     try:
         # Named, because plistlib's own guess refuses a DOCTYPE or white space at the beginning.
         if data.startswith(_BINARY):
-            value = plistlib.loads(data, fmt=plistlib.FMT_BINARY)
+            value = plistlib.loads(data, fmt=plistlib.FMT_BINARY, dict_type=kind)
             binary = True
         else:
             _refuse_slow(data, source)
             _refuse_entities(data, source)
             binary = False
-            value = plistlib.loads(data.removeprefix(_BOM).lstrip(), fmt=plistlib.FMT_XML)
+            value = plistlib.loads(data.removeprefix(_BOM).lstrip(), fmt=plistlib.FMT_XML, dict_type=kind)
     except _ERRORS as error:
         raise ProfileError(f"is not a property list: {_reason(error)}", where=source, hint=_advice(data)) from None
     _refuse_endless(value, source)
@@ -192,7 +206,7 @@ def _refuse_endless(value: Any, source: str) -> None:  # noqa: ANN401
             raise ProfileError(f"is not a profile: it has more than {problem}", where=source, hint=_HINT)
         for inner in below:
             kind = type(inner)
-            if kind is dict or kind is list:
+            if kind in _CONTAINERS:
                 waiting.append((inner, depth + 1))
             elif kind is int and inner.bit_length() > MAX_INTEGER_BITS:
                 message = f"is not a profile: an integer has {inner.bit_length()} bits, and property lists hold 64"

@@ -93,6 +93,9 @@ ENTITIES = b"""<?xml version="1.0"?>
         plistlib.dumps({"Status": "Idle", "UDID": f" {UDID}"}),
         plistlib.dumps({"Status": "Idle", "UDID": "a\tb"}),
         plistlib.dumps({"Status": "Idle", "UDID": "a\N{RIGHT-TO-LEFT OVERRIDE}b"}),
+        # Letters that databases take for others.
+        plistlib.dumps({"Status": "Idle", "UDID": "0000803\N{FULLWIDTH DIGIT ZERO}"}),
+        plistlib.dumps({"Status": "Idle", "EnrollmentID": "\N{LATIN CAPITAL LETTER A WITH ACUTE}"}),
         b"<plist>" + b"<array>" * 100_000,
     ],
     ids=lambda each: each[-40:].decode("latin-1"),
@@ -103,6 +106,26 @@ def test_what_is_no_message_of_a_device_is_refused(body: bytes) -> None:
         read_message(body)
     assert caught.value.where
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("form", [plistlib.FMT_XML, plistlib.FMT_BINARY], ids=["xml", "binary"])
+def test_device_that_is_named_twice_is_refused(form: Any) -> None:
+    """Whoever reads the message next may take the other one."""
+    body = plistlib.dumps({"Status": "Idle", "UDID": "victim", "UDIX": UDID}, fmt=form)
+    assert read_message(body).udid == "victim"
+    with pytest.raises(NotDeviceMessageError):
+        read_message(body.replace(b"UDIX", b"UDID"))
+
+
+def test_keys_may_repeat_in_different_dictionaries() -> None:
+    """As in every list of apps, which may be as deep as any property list."""
+    value = {"Status": "Acknowledged", "UDID": UDID, "List": [{"UDID": "1"}, {"UDID": "2"}]}
+    assert read_message(plistlib.dumps(value)).udid == UDID
+    nested: Any = {}
+    for _ in range(200):
+        nested = {"a": nested}
+    with pytest.raises(NotDeviceMessageError):
+        read_message(plistlib.dumps(value | {"Deep": nested}))
 
 
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=100).map(lambda data: b"bplist00" + data)))
