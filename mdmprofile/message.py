@@ -235,11 +235,15 @@ def _known(der: bytes) -> _Known:
             curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else ""
             usable = curve in CURVES
     except (Warning, *X509_ERRORS):
-        message = "has a signer's certificate that cannot be parsed"
-        raise NoCertificateError(message, where=HEADER, hint="refuse the message") from None
+        raise _unreadable() from None
     if not usable:
         raise _foreign_key()
     return _Known(der, parts.issuer_and_serial, key, curve)
+
+
+def _unreadable() -> NoCertificateError:
+    message = "has a signer's certificate that cannot be parsed"
+    return NoCertificateError(message, where=HEADER, hint="refuse the message")
 
 
 def _foreign_key() -> BadSignatureError:
@@ -304,8 +308,12 @@ def _refuse(key: object, signature: bytes, digest: hashes.HashAlgorithm, *, of_b
 
 
 def _judge_signing_time(moment: datetime, known: _Known, skew: timedelta) -> None:
-    parsed = x509.load_der_x509_certificate(known.der)
-    start, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
+    try:
+        parsed = x509.load_der_x509_certificate(known.der)
+        start, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
+    except (Warning, *X509_ERRORS):
+        # The year 0, which ASN.1 has and the calendar has not.
+        raise _unreadable() from None
     # Compared as differences: a date near the end of time has no later one.
     if start - moment > skew or moment - end > skew:
         message = f"was made {stamp(moment)}, while the certificate is valid from {stamp(start)} to {stamp(end)}"
