@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from mdmprofile.certificates import Certificate
+from cryptography import x509
+
+from mdmprofile.certificates import X509_ERRORS, Certificate, is_signed_by
 from mdmprofile.cms.trust import trust_path
 from mdmprofile.errors import CertificateError, ExpiredSignerError, UntrustedSignerError
 from mdmprofile.message import CLOCK_SKEW, Signer
@@ -74,7 +76,9 @@ class DeviceTrust:
         if not certificate.may_authenticate_client:
             message = f"{certificate.name} has an extendedKeyUsage without clientAuth"
             raise UntrustedSignerError(message, where=_PLACE, hint="issue identities with clientAuth")
-        others = tuple(_readable(embedded))
+        others = self._joining(embedded)
+        if not any(is_signed_by(certificate.parsed, each) for each in (*others, *self._authorities)):
+            raise _untrusted(certificate, "no path to a trusted certificate")
         early = timedelta() < certificate.not_before - now <= self._skew
         at = certificate.not_before if early else now
         path, reason = trust_path(certificate, others, self._authorities, at=at)
@@ -83,14 +87,29 @@ class DeviceTrust:
         start = max(each.not_before for each in path)
         return _Path(path, shift(start, -self._skew), min(each.not_after for each in path))
 
+    def _joining(self, embedded: Sequence[bytes]) -> tuple[Certificate, ...]:
+        """Those certificates that an authority signed, or another one of them.
+
+        The others are the sender's own: building paths from CAs of one name that sign each other takes a second, and so
+        does each key with an exponent as long as itself.
+        """
+        found: list[Certificate] = []
+        left = dict.fromkeys(embedded)
+        issuers: Sequence[Certificate] = self._authorities
+        while left and issuers:
+            fresh = [each for each in left if _is_signed_by_any(each, issuers)]
+            for each in fresh:
+                del left[each]
+            issuers = tuple(_readable(fresh))
+            found += issuers
+        return tuple(found)
+
     def _refuse(self, certificate: Certificate, others: Sequence[Certificate], reason: str, at: datetime) -> None:
         """Raise the error that tells what has ended from what was never trusted."""
         valid = certificate.not_before <= at <= certificate.not_after
         path, _ = trust_path(certificate, others, self._authorities, at=certificate.not_before)
         if not path:
-            message = f"{certificate.name} was not issued by a trusted CA: {reason}"
-            hint = "name the CA that issues the devices' identities, or refuse the message"
-            raise UntrustedSignerError(message, where=_PLACE, hint=hint)
+            raise _untrusted(certificate, reason)
         if valid:
             message = f"a CA above {certificate.name} has expired or is not valid yet"
             hint = "have the CA renewed, then name the new one too"
@@ -108,6 +127,20 @@ class _Path(NamedTuple):
     certificates: tuple[Certificate, ...]
     start: datetime
     end: datetime
+
+
+def _untrusted(certificate: Certificate, reason: str) -> UntrustedSignerError:
+    message = f"{certificate.name} was not issued by a trusted CA: {reason}"
+    hint = "name the CA that issues the devices' identities, or refuse the message"
+    return UntrustedSignerError(message, where=_PLACE, hint=hint)
+
+
+def _is_signed_by_any(der: bytes, issuers: Sequence[Certificate]) -> bool:
+    try:
+        parsed = x509.load_der_x509_certificate(der)
+    except (Warning, *X509_ERRORS):
+        return False
+    return any(is_signed_by(parsed, each) for each in issuers)
 
 
 def _readable(ders: Sequence[bytes]) -> Iterator[Certificate]:

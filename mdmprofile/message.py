@@ -27,10 +27,10 @@ from mdmprofile.cms.detached import (
     parts_of,
     read_detached,
 )
+from mdmprofile.cms.tlv import der
 from mdmprofile.cms.usual import read_usual
 from mdmprofile.errors import (
     BadSignatureError,
-    CertificateError,
     DigestMismatchError,
     MissingSignatureError,
     NoCertificateError,
@@ -52,7 +52,9 @@ _KNOWN = 2048
 _SMALLEST_RSA, _LARGEST_RSA, _LONGEST_EXPONENT = 1024, 8192, 64
 _SHOWN = 40
 _ALGORITHM_ENDS = 24
-_SET = 0x31
+_OCTETS, _SET = 0x04, 0x31
+# The OID of subjectKeyIdentifier (RFC 5280 section 4.2.1.2), which is never critical.
+_KEY_IDENTIFIER = bytes.fromhex("0603551d0e")
 # 65537, where a subjectPublicKeyInfo of an RSA key ends (RFC 8017 appendix A.1.1).
 _USUAL_EXPONENT = bytes.fromhex("0203010001")
 _PKCS1 = padding.PKCS1v15()
@@ -204,7 +206,9 @@ def _signing_certificate(signer: DetachedSigner, certificates: tuple[bytes, ...]
     if name:
         named = [each for each in certificates if parts_of(each).issuer_and_serial == name]
     else:
-        named = [each for each in certificates if _key_identifier_of(each) == signer.key_identifier]
+        # Only a choice: whether it is the right one, the signature shows. Parsing them all would take long.
+        extension = _KEY_IDENTIFIER + der(_OCTETS, der(_OCTETS, signer.key_identifier))
+        named = [each for each in certificates if extension in each]
     if not named:
         message = "does not carry the certificate of its signer"
         raise NoCertificateError(message, where=HEADER, hint=_CUT_HINT)
@@ -212,13 +216,6 @@ def _signing_certificate(signer: DetachedSigner, certificates: tuple[bytes, ...]
         message = "carries several certificates with the name of its signer"
         raise NoCertificateError(message, where=HEADER, hint="refuse the message")
     return _known(named[0])
-
-
-def _key_identifier_of(der: bytes) -> bytes | None:
-    try:
-        return shared_certificate(der, HEADER).subject_key_identifier
-    except CertificateError:
-        return None
 
 
 @lru_cache(maxsize=_KNOWN)
@@ -239,11 +236,15 @@ def _known(der: bytes) -> _Known:
             curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else ""
             usable = curve in CURVES
     except (Warning, *X509_ERRORS):
-        message = "has a signer's certificate that cannot be parsed"
-        raise NoCertificateError(message, where=HEADER, hint="refuse the message") from None
+        raise _unreadable() from None
     if not usable:
         raise _foreign_key()
     return _Known(der, parts.issuer_and_serial, key, curve)
+
+
+def _unreadable() -> NoCertificateError:
+    message = "has a signer's certificate that cannot be parsed"
+    return NoCertificateError(message, where=HEADER, hint="refuse the message")
 
 
 def _foreign_key() -> BadSignatureError:
@@ -308,8 +309,12 @@ def _refuse(key: object, signature: bytes, digest: hashes.HashAlgorithm, *, of_b
 
 
 def _judge_signing_time(moment: datetime, known: _Known, skew: timedelta) -> None:
-    parsed = x509.load_der_x509_certificate(known.der)
-    start, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
+    try:
+        parsed = x509.load_der_x509_certificate(known.der)
+        start, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
+    except (Warning, *X509_ERRORS):
+        # The year 0, which ASN.1 has and the calendar has not.
+        raise _unreadable() from None
     # Compared as differences: a date near the end of time has no later one.
     if start - moment > skew or moment - end > skew:
         message = f"was made {stamp(moment)}, while the certificate is valid from {stamp(start)} to {stamp(end)}"

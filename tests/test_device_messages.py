@@ -96,6 +96,9 @@ ENTITIES = b"""<?xml version="1.0"?>
         plistlib.dumps({"Status": "Idle", "UDID": "a b"}),
         plistlib.dumps({"Status": "Idle", "UDID": "\N{KELVIN SIGN}"}),
         plistlib.dumps({"Status": "Idle", "EnrollmentID": "\N{LATIN SMALL LETTER SHARP S}"}),
+        # Letters that databases take for others.
+        plistlib.dumps({"Status": "Idle", "UDID": "0000803\N{FULLWIDTH DIGIT ZERO}"}),
+        plistlib.dumps({"Status": "Idle", "EnrollmentID": "\N{LATIN CAPITAL LETTER A WITH ACUTE}"}),
         b"<plist>" + b"<array>" * 100_000,
     ],
     ids=lambda each: each[-40:].decode("latin-1"),

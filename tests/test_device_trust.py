@@ -89,6 +89,25 @@ def test_intermediate_may_be_embedded_or_named(*, embedded: bool) -> None:
     assert trust(between).judge(signer, now=NOW)[0] == entity.ours
 
 
+def test_cas_of_a_stranger_are_not_followed() -> None:
+    """Building paths from CAs of one name that signed each other takes a thousand times as long as a message should."""
+    key = ec_key()
+    circle = [root_ca("Stranger", key=key) for _ in range(14)]
+    between = intermediate_ca(device_ca())
+    stranger = refused(UntrustedSignerError, trust(device_ca()), signer_of(device(issuer=circle[0]), *circle))
+    assert "signature check" not in stranger.message
+    # Nor do they stand in the way of one that joins.
+    assert len(trust(device_ca()).judge(signer_of(device(issuer=between), *circle, between), now=NOW)) == 3
+
+
+def test_several_intermediates_join_in_any_order() -> None:
+    """Each is found by the one above it."""
+    upper = intermediate_ca(device_ca(), "Upper")
+    lower = intermediate_ca(upper, "Lower")
+    for chain in ((upper, lower), (lower, upper)):
+        assert len(trust(device_ca()).judge(signer_of(device(issuer=lower), *chain), now=NOW)) == 4
+
+
 def test_ca_itself_is_no_device() -> None:
     """Its key signs certificates; a message signed with it was made by somebody who took it."""
     between = intermediate_ca(device_ca())

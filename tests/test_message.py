@@ -455,6 +455,11 @@ class TestSigners:
         header = dataclasses.replace(parts(entity, IDLE), certificates=(entity.der, entity.der)).header()
         refused(NotCmsError, header)
 
+    def test_certificate_larger_than_any_device_s_is_refused(self) -> None:
+        """Reading all of its names would take as long as hundreds of messages."""
+        entity = device(x509.Name([*name("device")] * 1000))
+        assert "more than" in refused(NotCmsError, parts(entity, IDLE).header()).message
+
     def test_two_certificates_of_one_name_are_refused(self) -> None:
         """Two of one issuer and serial number: which of them is meant would be the sender's choice."""
         entity = device()
@@ -512,6 +517,21 @@ class TestSigners:
         refused(NoCertificateError, header)
         # Damage that no signature here covers is for the trust step.
         assert verify_mdm_signature(dataclasses.replace(parts(entity, IDLE), certificates=(damaged,)).header(), IDLE)
+
+    def test_certificate_from_the_year_0_is_refused(self) -> None:
+        """ASN.1 has that year, and no calendar."""
+        entity = device()
+        start = entity.der.index(b"\x17\x0d31")
+        times = der(0x18, b"00000101000000Z") + der(0x17, b"320101000000Z")
+        old = entity.der[start - 2 : start + 30]
+        tbs = entity.certificate.tbs_certificate_bytes
+        header_size = 4
+        changed = der(0x30, tbs.replace(old, der(0x30, times))[header_size:])
+        certificate = der(0x30, changed + entity.der[header_size + len(tbs) :])
+        attributes = (CONTENT_TYPE, attribute(5, der(0x17, b"310101000000Z")), message_digest(IDLE))
+        info = signer_info(entity, IDLE, attributes=attributes)
+        header = dataclasses.replace(parts(entity, IDLE, info=info), certificates=(certificate,)).header()
+        refused(NoCertificateError, header)
 
     def test_huge_exponent_is_refused(self) -> None:
         """One verification with it would take as long as a hundred others."""

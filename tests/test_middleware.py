@@ -12,9 +12,11 @@ import os
 import plistlib
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -291,9 +293,74 @@ class TestAsgi:
         asyncio.run(AsgiMiddleware(app, guard)(scope, receive, send))
         assert parts == []
 
+    def test_body_takes_no_more_memory_than_its_bytes(self, guard: Guard) -> None:
+        """However small the pieces are that it comes in."""
+        count = 100_000
+
+        async def receive() -> Any:
+            nonlocal count
+            count -= 1
+            return {"type": "http.request", "body": bytes((count & 0xFF, 0)), "more_body": count > 0}
+
+        async def send(_: Any) -> None: ...
+
+        scope: Any = {"type": "http", "path": "/mdm", "headers": [], "client": None}
+        tracemalloc.start()
+        try:
+            asyncio.run(AsgiMiddleware(lambda *_: send(None), guard)(scope, receive, send))
+            assert tracemalloc.get_traced_memory()[1] < 2_000_000
+        finally:
+            tracemalloc.stop()
+
+    def test_event_loop_waits_for_no_writer(self, guard: Guard, store: SqlitePinStore, tmp_path: Path) -> None:
+        """Whatever bytes an Authenticate is written in."""
+        assert not store.find(UDID)
+        disguised = AUTHENTICATE.replace(b"Authenticate", b"&#65;uthenticate")
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": disguised, "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        async def app(*_: Any) -> None:
+            sent.append("served")
+
+        headers = [(name.lower().encode(), value.encode()) for name, value in signed(device(), disguised)]
+        scope: Any = {"type": "http", "path": "/mdm", "headers": headers, "client": None}
+
+        async def serve() -> None:
+            with contextlib.closing(sqlite3.connect(tmp_path / "pins.sqlite", isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                request = asyncio.create_task(AsgiMiddleware(app, guard)(scope, receive, send))
+                await asyncio.sleep(0.1)
+                assert not sent
+                other.execute("ROLLBACK")
+                await request
+
+        asyncio.run(serve())
+        assert sent == ["served"]
+
 
 class TestWsgi:
     """What only WSGI has."""
+
+    def test_answer_to_head_has_no_body(self, guard: Guard) -> None:
+        """Not every server takes it away, and the proxy before it would read it as the next answer."""
+        for method, body in (("HEAD", b""), ("GET", b"Bad Request\n")):
+            environ = {"PATH_INFO": "/mdm", "REQUEST_METHOD": method, "wsgi.input": io.BytesIO()}
+            assert b"".join(WsgiMiddleware(lambda *_: [], guard)(environ, lambda *_: None)) == body
+
+    @pytest.mark.parametrize("length", ["0" * 20 + "9" * 12, "0" * 5000, "0" * 5000 + "7", "9" * 5000])
+    def test_length_with_zeros_is_what_it_says(self, length: str, guard: Guard) -> None:
+        """Neither more is read than the bound, nor does the number's length matter."""
+        stream = io.BytesIO(b"x" * 20_000)
+        environ = {"PATH_INFO": "/mdm", "CONTENT_LENGTH": length, "wsgi.input": stream}
+        started: list[str] = []
+        WsgiMiddleware(lambda *_: [], guard, max_body=10_000)(environ, lambda status, _: started.append(status))
+        assert started == ["400 Bad Request"]
+        assert stream.tell() == (7 if length[-1] == "7" else 0)
 
     @pytest.mark.parametrize("length", ["-1", "x", "1_0", "\u0663", "9" * 40])
     def test_length_that_is_none_is_refused(self, length: str, guard: Guard) -> None:

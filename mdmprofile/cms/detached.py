@@ -15,6 +15,8 @@ from typing import NamedTuple
 from mdmprofile.cms.tlv import der
 
 MAX_CERTIFICATES = 16
+# Bytes. A device's has one or two thousand; one that is all names takes a hundred times as long to read.
+MAX_CERTIFICATE = 8 * 1024
 MAX_ATTRIBUTES = 32
 MAX_SIGNERS = 16
 
@@ -263,6 +265,8 @@ def _certificates(walk: _Walk) -> list[bytes]:
         if len(found) == MAX_CERTIFICATES:
             raise MalformedError(f"it carries more than {MAX_CERTIFICATES} certificates")
         found.append(walk.whole(_SEQUENCE))
+        if len(found[-1]) > MAX_CERTIFICATE:
+            raise MalformedError(f"it carries a certificate of more than {MAX_CERTIFICATE:,} bytes")
     walk.leave(entered)
     return found
 

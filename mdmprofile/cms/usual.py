@@ -7,7 +7,7 @@ not exactly of this form is for ``detached``, which tells what is wrong, and whi
 from __future__ import annotations
 
 from mdmprofile.cms.algorithms import DIGEST_IDS, NULL
-from mdmprofile.cms.detached import DATA, SIGNED_DATA, Detached, DetachedSigner
+from mdmprofile.cms.detached import DATA, MAX_CERTIFICATE, SIGNED_DATA, Detached, DetachedSigner
 from mdmprofile.cms.tlv import der, indefinite
 
 _SEQUENCE, _SET, _FIRST, _OPEN, _SHORT, _ONE_BYTE, _TWO_BYTES = 0x30, 0x31, 0xA0, 0x80, 0x80, 0x81, 0x82
@@ -67,6 +67,7 @@ def _read(data: bytes, at: int, digest: bytes, contents: bytes) -> Detached | No
         return None
     if (
         closed
+        and end - begin <= MAX_CERTIFICATE
         and data.startswith(_CERTIFICATE, begin)
         and data.startswith(_SIGNERS, signers)
         and int.from_bytes(data[signers + 2 : signers + 4], "big") == stop - signers - 4

@@ -64,9 +64,16 @@ class AsgiMiddleware:
         await self._app(scope, _again(body, receive), send)
 
     async def _judged(self, headers: Headers, body: bytes) -> Sender:
-        if self._guard.is_quick(body):
-            return self._guard.judge(headers, body)
-        return await asyncio.to_thread(self._guard.judge, headers, body)
+        guard = self._guard
+        if guard.is_quick(body):
+            sender = guard.verified(headers, body)
+        else:
+            sender = await asyncio.to_thread(guard.verified, headers, body)
+        if guard.pins_quickly(sender):
+            guard.pinned(sender)
+        else:
+            await asyncio.to_thread(guard.pinned, sender)
+        return sender
 
     def _headers(self, scope: Scope) -> Headers:
         proxy = self._guard.proxy.header.encode() if self._guard.proxy else b""
@@ -85,19 +92,18 @@ class AsgiMiddleware:
         for name, value in scope["headers"]:
             if name == b"content-length" and (not value.isdigit() or int(value[:20]) > self._most):
                 raise too_large(self._most)
-        pieces: list[bytes] = []
-        size = 0
+        # Not a list of pieces: those of a byte each take sixty times as much.
+        whole = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
             piece = message.get("body", b"")
-            size += len(piece)
-            if size > self._most:
+            if len(whole) + len(piece) > self._most:
                 raise too_large(self._most)
-            pieces.append(piece)
             if not message.get("more_body", False):
-                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                return bytes(whole + piece) if whole else bytes(piece)
+            whole += piece
 
 
 _SIGNATURE = SIGNATURE.encode()

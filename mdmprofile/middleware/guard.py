@@ -13,7 +13,7 @@ from mdmprofile.device_trust import DeviceTrust
 from mdmprofile.errors import BadSignatureError, MessageFormatError, MissingSignatureError
 from mdmprofile.message import CLOCK_SKEW, HEADER, Signer, verify_mdm_signature
 from mdmprofile.middleware.proxies import ProxyCertificates
-from mdmprofile.pins import Pin, PinStore, check_pin
+from mdmprofile.pins import PinStore, check_pin
 from mdmprofile.shared import shared_certificate
 from mdmprofile.twins import twin_of
 
@@ -84,18 +84,28 @@ class Guard:
         self._clock = clock
         self.proxy = proxy
 
-    def is_quick(self, body: bytes) -> bool:
-        """Whether ``judge`` takes no longer than an event loop may wait."""
-        small = len(body) <= _LONG
-        # An Authenticate writes to the disk.
-        return small and (self._pins is None or (self._pins.quick and b"Authenticate" not in body))
-
     def judge(self, headers: Headers, body: bytes) -> Sender:
         """Who sent the message. Raises ``MessageError`` for one to refuse, ``PinStoreError`` when nobody can tell."""
-        now = self._clock()
-        sender = self._sender(headers, body, now)
-        self._pin(sender, now)
+        sender = self.verified(headers, body)
+        self.pinned(sender)
         return sender
+
+    def verified(self, headers: Headers, body: bytes) -> Sender:
+        """The first half of ``judge``: who signed it, trusted; ``is_quick`` says how long it takes."""
+        return self._sender(headers, body, self._clock())
+
+    def pinned(self, sender: Sender) -> None:
+        """The second half: whether that is the device's certificate; ``pins_quickly`` says how long it takes."""
+        if self._pins is not None:
+            check_pin(self._pins, sender.message, sender.sha256, at=self._clock(), twin=sender.twin)
+
+    def is_quick(self, body: bytes) -> bool:
+        """Whether verifying takes no longer than an event loop may wait."""
+        return len(body) <= _LONG
+
+    def pins_quickly(self, sender: Sender) -> bool:
+        """Whether an event loop may wait for the pin: an Authenticate writes to the disk, and waits for others."""
+        return self._pins is None or (self._pins.quick and not sender.message.authenticates)
 
     def _sender(self, headers: Headers, body: bytes, now: datetime) -> Sender:
         passed = self._passed_on(headers)
@@ -125,11 +135,6 @@ class Guard:
             return MissingSignatureError(message, where=HEADER, hint="name the proxy's address as trusted")
         message = "is missing from the message"
         return MissingSignatureError(message, where=HEADER, hint="set sign_message = true in the profile's [server]")
-
-    def _pin(self, sender: Sender, now: datetime) -> Pin | None:
-        if self._pins is None:
-            return None
-        return check_pin(self._pins, sender.message, sender.sha256, at=now, twin=sender.twin)
 
 
 def _sender(der: bytes, message: DeviceMessage, signer: Signer | None, path: Sequence[Certificate]) -> Sender:

@@ -15,6 +15,8 @@ StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _PIECE = 64 * 1024
+# Digits of a length that is too large for sure.
+_LONGEST = 20
 
 
 class WsgiMiddleware:
@@ -51,7 +53,9 @@ class WsgiMiddleware:
             body = self._body(environ)
             sender = self._guard.judge(headers, body)
         except MdmprofileError as error:
-            return _answer(start_response, answer_to(error, headers, self._unenroll))
+            answer = _answer(start_response, answer_to(error, headers, self._unenroll))
+            # Servers send what they are given; a proxy would take it for the answer to the next request.
+            return () if environ.get("REQUEST_METHOD") == "HEAD" else answer
         environ["mdmprofile.sender"] = sender
         environ["mdmprofile.udid"] = sender.udid
         environ["wsgi.input"] = io.BytesIO(body)
@@ -67,9 +71,11 @@ class WsgiMiddleware:
     def _body(self, environ: Environ) -> bytes:
         stated = environ.get("CONTENT_LENGTH") or ""
         if stated:
-            if not (stated.isascii() and stated.isdigit()) or int(stated[:20]) > self._most:
+            # Zeros before it are no bytes; nor is it read whole before it is known to be short.
+            digits = stated.lstrip("0")[:_LONGEST] or "0"
+            if not (stated.isascii() and stated.isdigit()) or int(digits) > self._most:
                 raise too_large(self._most)
-            return _read(environ["wsgi.input"], int(stated))
+            return _read(environ["wsgi.input"], int(digits))
         # Without a length there is an end to the stream only where the server says so.
         if not environ.get("wsgi.input_terminated"):
             return b""
