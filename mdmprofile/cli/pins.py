@@ -27,6 +27,7 @@ from mdmprofile.reports.model import View
 
 # More findings than anybody reads; how many there are is said.
 _MOST_FINDINGS = 1000
+ONE_STORE = "say where the pins are: --pins FILE, or --pins-url-env NAME"
 Date = datetime | None
 
 PINS_OPTIONS = options(
@@ -41,7 +42,7 @@ def store_of(pins: Path | None, variable: str | None, *, create: bool = False) -
     A URL has a password in it, so it is no argument, which everybody on the machine can read.
     """
     if (pins is None) is (variable is None):
-        raise click.UsageError("say where the pins are: --pins FILE, or --pins-url-env NAME")
+        raise click.UsageError(ONE_STORE)
     if pins is not None:
         return SqlitePinStore(pins, create=create)
     url = os.environ.get(variable or "", "")
@@ -120,9 +121,9 @@ def add(
       mdmprofile pins add 00008030-000A11111111802E device.pem --pins pins.sqlite
     """
     now = at or right_now()
-    sha256 = _sha256(certificate)
+    name, sha256 = _identifier(identifier), _sha256(certificate)
     with store_of(pins, pins_url_env, create=True) as store:
-        refused = list(store.add([(_identifier(identifier), sha256)], at=now))
+        refused = list(store.add([(name, sha256)], at=now))
     findings = [_finding(taken(each)) for each, _ in refused]
     return session.finish(View(now=now, findings=findings, files=[] if refused else [f"pinned {identifier}: {sha256}"]))
 
@@ -215,6 +216,8 @@ def import_pins(
     now = at or right_now()
     findings: list[Finding] = []
     lines, left = [], 0
+    for each in files:
+        _refuse_unreadable(each)
     with store_of(pins, pins_url_env, create=True) as store:
         for each in files:
             count = _Count()
@@ -228,6 +231,23 @@ def import_pins(
     if left:
         lines.append(f"{left:,} more findings are not shown")
     return session.finish(View(now=now, findings=by_severity(findings), files=lines))
+
+
+def _refuse_unreadable(file: Path) -> None:
+    """Raise the error of a file that cannot be imported at all, before pins are made for it."""
+    # What comes out of a pipe can be read only once.
+    if file == STDIN or (os.path.exists(file) and not os.path.isfile(file)):  # noqa: PTH110, PTH113 - they never raise
+        return
+    if _is_ledger(file):
+        next(reservations_of(file), None)
+        return
+    with opened(file) as stream:
+        next(pins_of(stream, source=place_of(file)), None)
+
+
+def _is_ledger(file: Path) -> bool:
+    start = read_start(file, HEADER)
+    return bool(start) and says_ledger(start)
 
 
 class _Count:
@@ -246,7 +266,7 @@ class _Count:
 def _imported(store: TableStore, file: Path, count: _Count, now: datetime) -> Iterator[Finding]:
     """Import a file; what could not be."""
     where = place_of(file)
-    if file != STDIN and (start := read_start(file, HEADER)) and says_ledger(start):
+    if file != STDIN and _is_ledger(file):
         count.what = "issued certificates recorded"
         for reserved in store.reserve(count.through(reservations_of(file)), at=now):
             count.refused += 1
