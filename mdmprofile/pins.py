@@ -124,12 +124,17 @@ def compare(store: PinStore, identifier: str, certificate: str) -> Pin:
     """The device's pin, when it is of this certificate. Raises ``PinUnknownError`` or ``PinMismatchError``."""
     pin = store.find(identifier)
     if pin is None:
-        message = f"the device {identifier} has not authenticated"
-        hint = "have it enroll again, or add its certificate with mdmprofile pins add"
-        raise PinUnknownError(message, where=_PLACE, hint=hint)
+        raise unknown(identifier)
     if pin.certificate != certificate:
         raise mismatch(identifier)
     return pin
+
+
+def unknown(identifier: str) -> PinUnknownError:
+    """The error for a device that has no pin."""
+    message = f"the device {identifier} has not authenticated"
+    hint = "have it enroll again, or add its certificate with mdmprofile pins add"
+    return PinUnknownError(message, where=_PLACE, hint=hint)
 
 
 def mismatch(identifier: str) -> PinMismatchError:

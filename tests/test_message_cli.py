@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import plistlib
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from conftest import Command, Outcome
 from mdmprofile.ledger import LEDGER_NAME
 from mdmprofile.message_signing import sign_mdm_message
 from mdmprofile.moments import stamp
-from messages import IDLE, device, device_ca, identity, twin_certificate
+from messages import IDLE, device, device_ca, identity, parts, twin_certificate
 from pki import DAY, NOW, Entity, ec_key, issue, root_ca
 from postgres import running
 
@@ -80,6 +82,17 @@ class TestVerify:
         outcome = verify(entity())
         assert outcome.code == 2
         assert rule in outcome.rules
+
+    def test_certificate_that_cannot_be_read_is_not_trusted(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """It is refused, as by a server; there is only less to say of it."""
+        usage = x509.UnrecognizedExtension(x509.oid.ExtensionOID.KEY_USAGE, b"\xff")
+        (tmp_path / "header").write_text(parts(device(extensions=(usage,)), IDLE).header())
+        (tmp_path / "body").write_bytes(IDLE)
+        (tmp_path / "ca.pem").write_bytes(device_ca().pem)
+        files = ("--signature", tmp_path / "header", "--body", tmp_path / "body", "--ca", tmp_path / "ca.pem")
+        outcome = mdmprofile("message", "verify", *files, "--format", "json")
+        assert (outcome.code, outcome.rules[0]) == (2, "signature.untrusted")
+        assert outcome.json["signer"] is None
 
     def test_changed_body_is_an_error(self, tmp_path: Path, mdmprofile: Command) -> None:
         """With signed attributes and without."""
@@ -160,7 +173,29 @@ class TestPins:
     def test_message_that_is_refused_pins_nothing(self, tmp_path: Path, verify: Verify) -> None:
         """Nor does it make the file."""
         assert verify(issue("anybody"), AUTHENTICATE, pins="pins").code == 2
+        outcome = verify(device(), IDLE, pins="pins")
+        assert (outcome.code, outcome.rules[0]) == (2, "pin.unknown")
         assert not (tmp_path / "pins").exists()
+
+    def test_command_that_fails_makes_no_file(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """There is nothing to pin."""
+        (tmp_path / "table.csv").write_text("name,colour\n1,2\n")
+        (tmp_path / "device.pem").write_bytes(device().pem)
+        for words in (
+            ("add", " ", tmp_path / "device.pem"),
+            ("import", tmp_path / "absent.csv"),
+            ("import", tmp_path / "table.csv"),
+        ):
+            assert mdmprofile("pins", *words, "--pins", tmp_path / "pins").code == 3
+            assert not (tmp_path / "pins").exists()
+
+    def test_table_may_come_out_of_a_named_pipe(self, tmp_path: Path, mdmprofile: Command) -> None:
+        """Which can be read only once."""
+        os.mkfifo(tmp_path / "table")
+        with ThreadPoolExecutor(1) as pool:
+            writing = pool.submit((tmp_path / "table").write_text, f"udid,sha256\nU1,{'a' * 64}\n")
+            assert mdmprofile("pins", "import", tmp_path / "table", "--pins", tmp_path / "pins").code == 0
+            writing.result()
 
     def test_twin_of_a_certificate_is_not_another_device_s(self, tmp_path: Path, verify: Verify) -> None:
         """An EC CA's signature makes two certificates of one."""
@@ -229,6 +264,10 @@ class TestPins:
     def test_where_the_pins_are_has_to_be_said(self, words: tuple[str, ...], mdmprofile: Command) -> None:
         """Once."""
         assert mdmprofile("pins", *words).code == 3
+
+    def test_pins_named_twice_are_a_mistake_whatever_the_message_is(self, verify: Verify) -> None:
+        """Usage comes before any judgement."""
+        assert verify(issue("anybody"), IDLE, "--pins-url-env", "B", pins="a").code == 3
 
     def test_something_else_than_a_certificate_is_refused(self, tmp_path: Path, mdmprofile: Command) -> None:
         """Or a file with several devices' certificates."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,12 +14,12 @@ from mdmprofile.anchors import load_anchors
 from mdmprofile.certificates import Certificate, Identity
 from mdmprofile.cli.config_flags import SIGNER_OPTIONS, in_flags, signer_from
 from mdmprofile.cli.params import AT, DURATION, FILE, MOMENT, report_options, right_now
-from mdmprofile.cli.pins import PINS_OPTIONS, pin_facts, store_of
+from mdmprofile.cli.pins import ONE_STORE, PINS_OPTIONS, pin_facts, store_of
 from mdmprofile.cli.session import Session, ask, with_session
 from mdmprofile.cms.algorithms import DIGEST_IDS
 from mdmprofile.device_messages import read_message
 from mdmprofile.device_trust import DeviceTrust
-from mdmprofile.errors import MessageError, MessageFormatError, PinError, SigningError
+from mdmprofile.errors import CertificateError, MessageError, MessageFormatError, PinError, SigningError
 from mdmprofile.findings import Finding, Severity, by_severity, finding, has_errors
 from mdmprofile.inputs import STDIN, read_file
 from mdmprofile.materials import load_signer
@@ -27,7 +28,7 @@ from mdmprofile.message_signing import sign_mdm_message
 from mdmprofile.moments import day, stamp
 from mdmprofile.output import STDOUT, write_one
 from mdmprofile.output import place_of as place_of_output
-from mdmprofile.pins import check_pin
+from mdmprofile.pins import check_pin, unknown
 from mdmprofile.reports.model import View
 from mdmprofile.twins import twin_of
 
@@ -80,6 +81,8 @@ def verify(
     skew = CLOCK_SKEW if clock_skew is None else clock_skew
     if signature == body == STDIN:
         raise click.UsageError("--signature and --body cannot both be read from standard input")
+    if pins is not None and pins_url_env is not None:
+        raise click.UsageError(ONE_STORE)
     trusted = load_anchors(authorities) if authorities else None
     header = _value(read_file(signature, limit=MAX_HEADER + 1024))
     content = read_file(body, limit=MAX_BODY)
@@ -90,12 +93,15 @@ def verify(
         device = read_message(content)
         issuer = judged.path[1] if judged.path else None
         twin = twin_of(judged.signer.certificate, issuer) if issuer else ""
-        with store_of(pins, pins_url_env, create=True) as store:
-            try:
+        try:
+            if pins is not None and not device.authenticates and not os.path.lexists(pins):
+                # Without pins there is none of this device; a message that is refused makes no file.
+                raise unknown(device.identifier)
+            with store_of(pins, pins_url_env, create=True) as store:
                 pin = check_pin(store, device, judged.signer.sha256, at=now, twin=twin)
-                sentences.append(f"  {device.identifier} has this certificate since {stamp(pin.since)}")
-            except PinError as error:
-                findings.append(_finding(error))
+            sentences.append(f"  {device.identifier} has this certificate since {stamp(pin.since)}")
+        except PinError as error:
+            findings.append(_finding(error))
     if has_errors(findings):
         sentences.append("the message is refused")
     view = View(
@@ -184,7 +190,17 @@ def _judge(
             path = DeviceTrust(trusted, clock_skew=skew).judge(signer, now=now)
         except MessageError as error:
             findings.append(_finding(error))
+            if not _is_readable(signer):
+                return _Judged(None, None, tuple(findings), ())
     return _Judged(signer, path, tuple(findings), tuple(_sentences(signer, path)))
+
+
+def _is_readable(signer: Signer) -> bool:
+    """Whether there is something to say of the certificate."""
+    try:
+        return bool(signer.certificate)
+    except CertificateError:
+        return False
 
 
 def _value(data: bytes) -> bytes:

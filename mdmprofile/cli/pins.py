@@ -28,6 +28,7 @@ from mdmprofile.reports.model import View
 
 # More findings than anybody reads; how many there are is said.
 _MOST_FINDINGS = 1000
+ONE_STORE = "say where the pins are: --pins FILE, or --pins-url-env NAME"
 Date = datetime | None
 Row = TypeVar("Row")
 
@@ -43,7 +44,7 @@ def store_of(pins: Path | None, variable: str | None, *, create: bool = False) -
     A URL has a password in it, so it is no argument, which everybody on the machine can read.
     """
     if (pins is None) is (variable is None):
-        raise click.UsageError("say where the pins are: --pins FILE, or --pins-url-env NAME")
+        raise click.UsageError(ONE_STORE)
     if pins is not None:
         return SqlitePinStore(pins, create=create)
     url = os.environ.get(variable or "", "")
@@ -223,12 +224,31 @@ def import_pins(
       mdmprofile pins import pins.csv --pins pins.sqlite
     """
     now = at or right_now()
+    for each in files:
+        _refuse_unreadable(each)
     progress = _Import(now)
     with store_of(pins, pins_url_env, create=True) as store:
         lines = [progress.of(store, each) for each in files]
     if progress.left:
         lines.append(f"{progress.left:,} more findings are not shown")
     return session.finish(View(now=now, findings=by_severity(progress.findings), files=lines))
+
+
+def _refuse_unreadable(file: Path) -> None:
+    """Raise the error of a file that cannot be imported at all, before pins are made for it."""
+    # What comes out of a pipe can be read only once.
+    if file == STDIN or (os.path.exists(file) and not os.path.isfile(file)):  # noqa: PTH110, PTH113 - they never raise
+        return
+    if _is_ledger(file):
+        next(reservations_of(file), None)
+        return
+    with opened(file) as stream:
+        next(pins_of(stream, source=place_of(file)), None)
+
+
+def _is_ledger(file: Path) -> bool:
+    start = read_start(file, HEADER)
+    return bool(start) and says_ledger(start)
 
 
 class _Import:
@@ -243,7 +263,7 @@ class _Import:
         """Import a file, and say how much of it was."""
         self._rows = self._refused = 0
         where = place_of(file)
-        if file != STDIN and (start := read_start(file, HEADER)) and says_ledger(start):
+        if file != STDIN and _is_ledger(file):
             what = "issued certificates recorded"
             for each in store.reserve(self._counted(reservations_of(file)), at=self._now):
                 self._refuse(_finding(taken(each.identifier or each.serial))._replace(where=where))
