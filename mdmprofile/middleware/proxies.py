@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 from urllib.parse import unquote_to_bytes
 
+from mdmprofile.cms.detached import MAX_CERTIFICATE
 from mdmprofile.containers import load_certificates
 from mdmprofile.errors import CertificateError, ConfigError, MessageFormatError
 
@@ -22,6 +23,7 @@ UNIX = "unix"
 MAX_VALUE = 64 * 1024
 _HEADERS: dict[str, str] = {"rfc9440": "Client-Cert", "nginx": "X-Client-Cert", "envoy": "X-Forwarded-Client-Cert"}
 _BYTES = re.compile(rb":([A-Za-z0-9+/]*={0,2}):")
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
 # One element of Envoy's header: a quoted value may hold anything, with a backslash before a quote.
 _PAIR = re.compile(rb'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^",;]*)(;|\Z)')
 
@@ -32,6 +34,10 @@ class ProxyCertificates:
     ``form`` is ``rfc9440``, ``nginx`` or ``envoy``; ``trusted`` are addresses and networks, such as ``127.0.0.1`` and
     ``10.0.0.0/8``, and ``unix`` for a server that listens on a socket; ``header`` is the header's name where it is not
     the usual one. From any other address the header counts for nothing: anybody could send it. Raises ``ConfigError``.
+
+    What the address is, the server says: one that takes it from ``X-Forwarded-For`` lets clients choose theirs, as
+    uvicorn does without ``--no-proxy-headers``. WSGI cannot tell ``X_Client_Cert`` from ``X-Client-Cert``: the proxy or
+    the server has to drop headers with underscores.
     """
 
     def __init__(self, form: Form, *, trusted: Iterable[str], header: str = "") -> None:
@@ -74,7 +80,13 @@ class ProxyCertificates:
                 raise self._refusal("is not one byte sequence (RFC 8941)")
             return self._single(_decoded(match[1]))
         pem = self._element(values[0]) if self.form == "envoy" else values[0]
-        return None if pem is None else self._single(unquote_to_bytes(pem))
+        if pem is None:
+            return None
+        data = unquote_to_bytes(pem)
+        # Text around it would be ignored, and two headers that a server has joined would pass for one.
+        if not data.startswith(_BEGIN):
+            raise self._refusal("does not begin with a certificate in PEM")
+        return self._single(data)
 
     def _element(self, value: bytes) -> bytes | None:
         """The certificate in Envoy's header, which is one element: others are what other proxies say."""
@@ -92,6 +104,9 @@ class ProxyCertificates:
         return found.get(b"cert")
 
     def _single(self, data: bytes) -> bytes:
+        # In PEM it has a third more, and line ends.
+        if len(data) > 2 * MAX_CERTIFICATE:
+            raise self._refusal(f"holds more than a certificate of {MAX_CERTIFICATE:,} bytes")
         try:
             certificates = load_certificates(data, source=self.header)
         except CertificateError as error:
