@@ -25,6 +25,7 @@ _APPLICATION_ID, _VERSION = 0x6D70696E, 1
 # Seconds that are waited for another process to let go of the file.
 _PATIENCE = 20.0
 _LONGEST = 200
+_ANOTHER = "name another file; it is made where it is absent"
 _SCHEMA = tuple(f"{each.format(number='INTEGER')}" for each in TABLES)
 
 
@@ -145,8 +146,7 @@ class SqlitePinStore(TableStore):
     def _refuse_others(self, connection: _Connection) -> None:
         """Raise ``PinStoreError`` for a database of another kind or version."""
         if connection.execute("PRAGMA application_id").fetchone() != (_APPLICATION_ID,):
-            hint = "name another file; it is made where it is absent"
-            raise PinStoreError("holds something else than pins", where=str(self._path), hint=hint)
+            raise PinStoreError("holds something else than pins", where=str(self._path), hint=_ANOTHER)
         if connection.execute("PRAGMA user_version").fetchone() != (_VERSION,):
             message = "was written by another version of mdmprofile"
             raise PinStoreError(message, where=str(self._path), hint="update mdmprofile")
@@ -160,7 +160,8 @@ class SqlitePinStore(TableStore):
             raise PinStoreError("cannot hold such text", where=str(self._path), hint="refuse the message") from None
         except sqlite3.Error as error:
             message = f"cannot be used: {str(error)[:_LONGEST]}"
-            hint = "check its permissions, and the space left on the disk"
+            other = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOTADB
+            hint = _ANOTHER if other else "check its permissions, and the space left on the disk"
             raise PinStoreError(message, where=str(self._path), hint=hint) from None
 
 

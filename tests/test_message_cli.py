@@ -124,6 +124,18 @@ class TestVerify:
         assert outcome.code == 0
         assert "signed by CN=device: intact; sha1" in outcome.out
 
+    @pytest.mark.parametrize(
+        ("header", "advice"), [(IDLE.decode(), "swapped?"), ("-----BEGIN CMS-----\nMIAG\n", "without the lines")]
+    )
+    def test_usual_mix_ups_are_told_what_to_do(
+        self, header: str, advice: str, tmp_path: Path, mdmprofile: Command
+    ) -> None:
+        """The files swapped, or what openssl wrote."""
+        (tmp_path / "header").write_text(header)
+        (tmp_path / "body").write_bytes(IDLE)
+        outcome = mdmprofile("message", "verify", "--signature", tmp_path / "header", "--body", tmp_path / "body")
+        assert (outcome.code, outcome.err.count("\n"), advice in outcome.err) == (3, 1, True)
+
     def test_skew_is_a_flag(self, tmp_path: Path, mdmprofile: Command) -> None:
         """A device whose clock is an hour behind."""
         entity = device(start=NOW)
@@ -209,6 +221,13 @@ class TestPins:
         assert verify(copy, foreign, ca="ec.pem", pins="pins").rules[0] == "pin.taken"
         assert verify(copy, AUTHENTICATE, ca="ec.pem", pins="pins").code == 0
 
+    def test_file_that_holds_no_pins_is_told_from_one_that_cannot_be_used(self, tmp_path: Path, verify: Verify) -> None:
+        """Somebody named the wrong one."""
+        (tmp_path / "pins").write_bytes(IDLE)
+        outcome = verify(device(), AUTHENTICATE, pins="pins")
+        assert (outcome.code, "name another file" in outcome.err) == (3, True)
+        assert (tmp_path / "pins").read_bytes() == IDLE
+
     def test_body_without_a_device_is_malformed(self, verify: Verify) -> None:
         """Exit code 3, and nothing is pinned."""
         assert verify(device(), plistlib.dumps({"MessageType": "Authenticate"}), pins="pins").code == 3
@@ -272,9 +291,9 @@ class TestPins:
     def test_something_else_than_a_certificate_is_refused(self, tmp_path: Path, mdmprofile: Command) -> None:
         """Or a file with several devices' certificates."""
         (tmp_path / "two.pem").write_bytes(device().pem + device("other").pem)
-        for name in ("two.pem", "absent.pem"):
+        for name, advice in (("two.pem", "any could be"), ("absent.pem", "or its fingerprint")):
             outcome = mdmprofile("pins", "add", "U1", tmp_path / name, "--pins", tmp_path / "pins")
-            assert (outcome.code, name in outcome.err) == (3, True)
+            assert (outcome.code, name in outcome.err, advice in outcome.err) == (3, True, True)
 
     def test_certificates_of_a_batch_are_their_devices_from_the_first_message_on(
         self, tmp_path: Path, mdmprofile: Command

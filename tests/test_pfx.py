@@ -263,7 +263,8 @@ def test_count_of_a_modern_mac_is_seen() -> None:
 def test_encrypted_key_that_wants_endless_iterations_is_refused() -> None:
     """A private key by itself has a count too, in DER and in PEM."""
     der = key_bag(issue("Device"), ENDLESS)["bag_value"].untag().dump()
-    pem = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\n" + encodebytes(der) + b"-----END ENCRYPTED PRIVATE KEY-----\n"
+    label = b"ENCRYPTED PRIVATE KEY"
+    pem = b"-----BEGIN %s-----\n%s-----END %s-----\n" % (label, encodebytes(der), label)
     for data in (der, pem):
         with pytest.raises(CertificateError, match="iterations"):
             load_private_key(data, source="a.key", password=PASSWORD.encode())

@@ -29,6 +29,7 @@ from mdmprofile.moments import day, stamp
 from mdmprofile.output import STDOUT, write_one
 from mdmprofile.output import place_of as place_of_output
 from mdmprofile.pins import check_pin, unknown
+from mdmprofile.propertylist import looks_like_plist
 from mdmprofile.reports.model import View
 from mdmprofile.twins import twin_of
 
@@ -204,7 +205,12 @@ def _is_readable(signer: Signer) -> bool:
 
 
 def _value(data: bytes) -> bytes:
-    """The header's value, where somebody copied its name too."""
+    """The header's value, where somebody copied its name too. Raises ``MessageFormatError`` for the usual mix-ups."""
+    if looks_like_plist(data):
+        raise MessageFormatError("is a property list", where="--signature", hint="are --signature and --body swapped?")
+    if data.lstrip().startswith(b"-----BEGIN"):
+        hint = "give the header's value alone, without the lines that begin with dashes"
+        raise MessageFormatError("is in PEM", where="--signature", hint=hint)
     name, colon, value = data.partition(b":")
     return value if colon and name.strip().lower() == HEADER.lower().encode() else data
 

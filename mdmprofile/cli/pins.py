@@ -15,7 +15,7 @@ from mdmprofile.cli.session import Session, with_session
 from mdmprofile.containers import load_certificates
 from mdmprofile.device_messages import is_identifier
 from mdmprofile.devices.table import BadRow
-from mdmprofile.errors import PinError, PinStoreError
+from mdmprofile.errors import InputError, PinError, PinStoreError
 from mdmprofile.findings import Finding, by_severity, finding
 from mdmprofile.inputs import STDIN, opened, place_of, read_file, read_start
 from mdmprofile.ledger_rows import HEADER, says_ledger
@@ -304,6 +304,11 @@ def _sha256(certificate: str) -> str:
         return fingerprint(certificate)
     except PinError:
         path = Path(certificate)
+        if not os.path.lexists(path):
+            message = "is neither a file nor the 64 hexadecimal digits of a SHA-256 fingerprint"
+            raise InputError(
+                message, where=certificate, hint="give the certificate's file, or its fingerprint"
+            ) from None
         found = load_certificates(read_file(path), source=place_of(path))
         leaves = [each for each in found if not each.is_ca] or list(found)
         if len(leaves) != 1:

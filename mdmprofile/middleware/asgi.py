@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from mdmprofile.errors import MdmprofileError, MessageError
-from mdmprofile.middleware.answers import LOGGER, MAX_BODY, Answer, answer_to, too_large
-from mdmprofile.middleware.guard import SIGNATURE, Guard, Headers, Sender
+from mdmprofile.errors import MdmprofileError
+from mdmprofile.middleware.answers import LOGGER, Answer, answer_to, too_large
+from mdmprofile.middleware.base import Guarded
+from mdmprofile.middleware.guard import SIGNATURE, Headers, Sender
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -17,30 +18,13 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-class AsgiMiddleware:
+class AsgiMiddleware(Guarded[Application]):
     """Lets only those messages through to an ASGI application that are from the device they name.
 
     The application finds the ``Sender`` in ``scope["mdmprofile.sender"]`` and the UDID or EnrollmentID in
-    ``scope["mdmprofile.udid"]``, and reads the body as always. Every HTTP request is judged but those to paths in
-    ``unguarded``, which are compared as they are; web sockets are refused. A body over ``max_body`` bytes is refused
-    without being read to its end. Errors in ``unenroll``, such as ``PinUnknownError``, are answered with 403 and
-    Apple's error body, which has the device remove its profile; all others with 400. It runs on asyncio.
+    ``scope["mdmprofile.udid"]``, and reads the body as always. The options are those of ``Guarded``; web sockets are
+    refused. It runs on asyncio.
     """
-
-    def __init__(
-        self,
-        app: Application,
-        guard: Guard,
-        *,
-        unguarded: Collection[str] = (),
-        max_body: int = MAX_BODY,
-        unenroll: Collection[type[MessageError]] = (),
-    ) -> None:
-        self._app = app
-        self._guard = guard
-        self._unguarded = frozenset(unguarded)
-        self._most = max_body
-        self._unenroll = tuple(unenroll)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as the specification says."""

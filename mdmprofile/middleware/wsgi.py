@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Collection, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 
-from mdmprofile.errors import MdmprofileError, MessageError
-from mdmprofile.middleware.answers import MAX_BODY, Answer, answer_to, too_large
-from mdmprofile.middleware.guard import SIGNATURE, Guard, Headers
+from mdmprofile.errors import MdmprofileError
+from mdmprofile.middleware.answers import Answer, answer_to, too_large
+from mdmprofile.middleware.base import Guarded
+from mdmprofile.middleware.guard import SIGNATURE, Headers
 
 Environ = MutableMapping[str, Any]
 StartResponse = Callable[..., Any]
@@ -19,30 +20,12 @@ _PIECE = 64 * 1024
 _LONGEST = 20
 
 
-class WsgiMiddleware:
+class WsgiMiddleware(Guarded[Application]):
     """Lets only those messages through to a WSGI application that are from the device they name.
 
     The application finds the ``Sender`` in ``environ["mdmprofile.sender"]`` and the UDID or EnrollmentID in
-    ``environ["mdmprofile.udid"]``, and reads the body as always. Every request is judged but those to paths in
-    ``unguarded``, which are compared as they are. A body over ``max_body`` bytes is refused without being read to its
-    end. Errors in ``unenroll``, such as ``PinUnknownError``, are answered with 403 and Apple's error body, which has
-    the device remove its profile; all others with 400.
+    ``environ["mdmprofile.udid"]``, and reads the body as always. The options are those of ``Guarded``.
     """
-
-    def __init__(
-        self,
-        app: Application,
-        guard: Guard,
-        *,
-        unguarded: Collection[str] = (),
-        max_body: int = MAX_BODY,
-        unenroll: Collection[type[MessageError]] = (),
-    ) -> None:
-        self._app = app
-        self._guard = guard
-        self._unguarded = frozenset(unguarded)
-        self._most = max_body
-        self._unenroll = tuple(unenroll)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as the specification says."""
