@@ -31,6 +31,7 @@ types: $(VENV)/.developed ## mypy, strict
 tests: $(VENV)/.developed ## pytest with coverage, against the built wheel
 	@rm -f .coverage .coverage.*
 	$(BIN)/coverage run $(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
+	@find . -maxdepth 1 -name '.coverage.*' -empty -delete # of processes that the tests killed
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
