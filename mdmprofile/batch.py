@@ -163,6 +163,7 @@ class _Run:
         doubtful: bool,
     ) -> None:
         self._maker = maker
+        self._kind = maker.kind
         self._ledger = ledger
         self._directory = directory
         self._source = source
@@ -277,7 +278,7 @@ class _Run:
                 name=job.name,
                 udid=job.device.udid,
                 serial=job.device.serial,
-                identity=self._maker.kind,
+                identity=self._kind,
                 certificate_serial=f"{serial:x}" if serial else "",
                 made=self._now,
                 config=self._config,
@@ -359,7 +360,7 @@ class _Run:
             name=job.name,
             udid=job.device.udid,
             serial=job.device.serial,
-            identity=self._maker.kind,
+            identity=self._kind,
             certificate_sha256=result.certificate_sha256,
             certificate_serial=result.certificate_serial,
             subject=result.subject,

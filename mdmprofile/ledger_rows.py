@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 LEDGER_NAME = "ledger.sqlite"
@@ -166,6 +167,7 @@ def recorded(row: tuple[Any, ...]) -> Recorded:
     return Recorded(row[0], row[1], row[2], entry)
 
 
+@lru_cache(maxsize=8)  # A run has the same few for all its rows.
 def seconds(moment: datetime) -> int:
     """An aware time as it is stored: whole seconds since 1970 in UTC."""
     return math.floor(moment.timestamp())

@@ -21,7 +21,7 @@ from mdmprofile.cli.progress import Progress
 from mdmprofile.cli.session import Session, ask, with_session
 from mdmprofile.devices.archive import Form, write_archive
 from mdmprofile.devices.filenames import DEFAULT_NAME, FileNames
-from mdmprofile.devices.processes import Engine, Here, Processes
+from mdmprofile.devices.processes import Engine, Here, Pool, Processes
 from mdmprofile.devices.spool import Spool
 from mdmprofile.devices.table import read_table
 from mdmprofile.devices.trial import Trial, try_all, try_out
@@ -130,21 +130,29 @@ def command(
     with ExitStack() as stack:
         stream = stack.enter_context(opened(table))
         progress = partial(Progress, shown=not session.quiet, colour=session.colour)
+        pool = stack.enter_context(Pool(jobs or _cores()))
+        # Where a run left a ledger, this one may have little to do.
+        ahead = engine == "local" and pool.jobs > 1 and not (directory / LEDGER_NAME).exists()
+
+        def read(count: int) -> None:
+            reading.tell(count, 0)
+            if ahead and count > _FEW:
+                pool.start()
+
         with progress(doing="reading", unit="rows") as reading:
             rows = read_table(
                 stream, source=source, form=input_format, required=needed_columns(recipe), encoding=encoding
             )
             names = FileNames(template, rows.columns, given)
-            spool = stack.enter_context(
-                Spool(rows, names, source=source, shard=shard, progress=lambda count: reading.tell(count, 0))
-            )
+            spool = stack.enter_context(Spool(rows, names, source=source, shard=shard, progress=read))
         trial = try_out(maker, spool.devices())
         trial = trial._replace(findings=by_severity((*trial.findings, *on_cluster)))
         tally, rows_found = None, (spool.bad, spool.findings)
         if strict and not spool.bad and not has_errors(trial.findings):
             rows_found = try_all(maker, spool.devices(), source=source, common=trial.findings)
         if not has_errors(trial.findings) and not (strict and rows_found[0]):
-            workers = _engine(maker.recipe, jobs, engine=engine, scheduler=scheduler, count=spool.count)
+            few = jobs is None and spool.count <= _FEW
+            workers = _engine(maker.recipe, None if few else pool, engine=engine, scheduler=scheduler)
             with progress(doing="making profiles", unit="devices", rated=True, every=every) as making:
                 order = Order(again=again, keep=keep, renew=renew)
                 name = recipe.tables.source
@@ -211,16 +219,18 @@ def _form_of(archive: Path) -> Form:
     raise click.UsageError(f"--archive {archive}: name a .tar or .zip file, or - for a tar on standard output")
 
 
-def _engine(
-    recipe: Recipe, jobs: int | None, *, engine: str, scheduler: str | None, count: int
-) -> Callable[[Path], Engine]:
+def _engine(recipe: Recipe, pool: Pool | None, *, engine: str, scheduler: str | None) -> Callable[[Path], Engine]:
     if engine == "dask" and scheduler is not None:
         from mdmprofile.devices.cluster import Cluster  # noqa: PLC0415 - an optional extra
 
         return lambda _staging: Cluster(recipe, scheduler)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = jobs or (1 if count <= _FEW else cores)
-    return lambda staging: Here(recipe, staging) if wanted == 1 else Processes(recipe, staging, wanted)
+    if pool is None or pool.jobs == 1:
+        return lambda staging: Here(recipe, staging)
+    return lambda staging: Processes(recipe, staging, pool)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _view(

@@ -18,14 +18,14 @@ from mdmprofile.cms.tlv import der
 from mdmprofile.errors import PARSER_ERRORS, SigningError
 
 # So many signatures have the signing time of the first, and are cut from it.
-_OFTEN = 256
+_OFTEN = 1024
 _SEQUENCE, _SET, _OCTETS, _FIRST = 0x30, 0x31, 0x04, 0xA0
 
 
 class Seal:
     """Signs contents with one signer; several threads may use it at once.
 
-    Every 256th signature is made, and verified, by ``sign``; the next ones are put together from its parts, because
+    Every 1,024th signature is made, and verified, by ``sign``; the next ones are put together from its parts, because
     only the content, its digest and the signature itself change.
     """
 

@@ -6,6 +6,7 @@ the place of none.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Mapping
 
@@ -25,6 +26,8 @@ _WINDOWS = frozenset(
     ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"]
     + [f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"]
 )
+# What most names are; no device of Windows, and not the ledger's, has so long a first part without a dot.
+_USUAL = re.compile(r"[A-Za-z0-9_-]{7,200}\.mobileconfig")
 
 
 class FileNames:
@@ -89,6 +92,8 @@ def _unknown(message: str, name: str, known: Mapping[str, str]) -> UnfilledError
 
 def _objection(name: str) -> str:
     """What is wrong with a name, as the rest of a sentence; empty when nothing is."""
+    if _USUAL.fullmatch(name):
+        return ""
     if not name.isprintable() or not _FORBIDDEN.isdisjoint(name):
         for each in name:
             # An ideographic space is in names as a space is.

@@ -39,18 +39,19 @@ class Lines(Iterator[str]):
 
     def _count(self) -> Iterator[str]:
         for line in self._split():
-            self._bound(len(line))
+            size = self.size + len(line)
+            if size > MAX_ROW:
+                raise self._too_long()
             self.number += 1
-            self.size += len(line)
+            self.size = size
             yield line
 
-    def _bound(self, more: int) -> None:
-        if self.size + more > MAX_ROW:
-            raise InputError(
-                f"a row is longer than {MAX_ROW // 1024:,} KiB",
-                where=f"{self._source}:{self.number + 1}",
-                hint="check that it is the right file, and that every quote is closed",
-            )
+    def _too_long(self) -> InputError:
+        return InputError(
+            f"a row is longer than {MAX_ROW // 1024:,} KiB",
+            where=f"{self._source}:{self.number + 1}",
+            hint="check that it is the right file, and that every quote is closed",
+        )
 
     def _split(self) -> Iterator[str]:
         for text in self._decoded():
@@ -58,7 +59,8 @@ class Lines(Iterator[str]):
             # Behind a CR there may be an LF in the next piece.
             self._rest = lines.pop() if lines and not lines[-1].endswith("\n") else ""
             yield from lines
-            self._bound(len(self._rest))
+            if self.size + len(self._rest) > MAX_ROW:
+                raise self._too_long()
         yield from _lines_of(self._rest)
 
     def _decoded(self) -> Iterator[str]:

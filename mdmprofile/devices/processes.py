@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -11,11 +12,12 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from mdmprofile.devices.unit import Item, Outcome, work
 from mdmprofile.errors import WorkerError
 from mdmprofile.recipe import Recipe
+from mdmprofile.templating import names_in
 
 # From a unit that was begun to what came of it.
 Waiting = Callable[[], Outcome]
@@ -55,38 +57,75 @@ class Here:
     abort = close
 
 
-class Processes:
-    """Processes of this machine, started anew: a fork would take locks and database connections with it."""
+class Pool:
+    """Processes of this machine, started anew: a fork would take locks and database connections with it.
 
-    def __init__(self, recipe: Recipe, staging: Path, jobs: int) -> None:
-        self.workers = jobs
-        self._staging = staging
+    They start with ``start``, while this process has something else to do, or else with the first units of work. A
+    context manager that ends them at once.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self.jobs = jobs
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def executor(self) -> ProcessPoolExecutor:
+        """What hands them their units; made when it is asked for, since it starts a process of its own."""
+        if self._executor is None:
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self.jobs, mp_context=context, initializer=_end_with_parent)
+        return self._executor
+
+    def start(self) -> None:
+        """Start all of them, unless some were; what is wrong with one is said when it gets a unit of work."""
+        if self._executor is None:
+            with contextlib.suppress(BrokenProcessPool):
+                for _ in range(self.jobs):
+                    self.executor.submit(_get_ready)
+
+    def kill(self) -> None:
+        """End them without waiting for what they do.
+
+        Waiting would keep a person who interrupts, and a second interruption meanwhile would leave them and Python's
+        own end waiting for each other.
+        """
+        if self._executor is not None:
+            # Python 3.14 has kill_workers for it.
+            for each in list((self._executor._processes or {}).values()):  # noqa: SLF001
+                each.kill()
+            self._executor.shutdown(cancel_futures=True)
+
+
+class Processes:
+    """Units of work in the processes of a pool."""
+
+    def __init__(self, recipe: Recipe, staging: Path, pool: Pool) -> None:
+        self.workers = pool.jobs
         self._recipe = recipe
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent)
+        self._staging = staging
+        self._pool = pool
 
     def begin(self, items: Sequence[Item]) -> Waiting:
         """Hand the unit to the next process that is free."""
         try:
-            future = self._pool.submit(work, self._recipe, items, self._staging)
+            future = self._pool.executor.submit(work, self._recipe, items, self._staging)
         except BrokenProcessPool:
             raise _died() from None
         return lambda: _result(future)
 
     def close(self) -> None:
         """Wait for the processes to end."""
-        self._pool.shutdown()
+        self._pool.executor.shutdown()
 
     def abort(self) -> None:
-        """Kill the processes.
-
-        Waiting for them would keep a person who interrupts, and a second interruption meanwhile would leave them and
-        Python's own end waiting for each other.
-        """
-        # Python 3.14 has kill_workers for it.
-        for each in list((self._pool._processes or {}).values()):  # noqa: SLF001
-            each.kill()
-        self._pool.shutdown(cancel_futures=True)
+        """Kill the processes."""
+        self._pool.kill()
 
 
 def _result(future: Future[Outcome]) -> Outcome:
@@ -99,6 +138,11 @@ def _result(future: Future[Outcome]) -> Outcome:
 def _died() -> WorkerError:
     hint = "was there enough memory? run it again, and it goes on where it stopped; --jobs makes it use fewer"
     return WorkerError("a process that made profiles has died", hint=hint)
+
+
+def _get_ready() -> None:
+    """Load what templates need; that a process has this function says that it has loaded the rest."""
+    names_in("{{ device.serial }}")
 
 
 def _end_with_parent() -> None:

@@ -7,9 +7,8 @@ a private temporary database, which SQLite removes from the directory as soon as
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Self
 from unicodedata import normalize
@@ -47,7 +46,6 @@ _LATER = """
 _FIRST_LATER = "SELECT line, what, first FROM later ORDER BY number LIMIT ?"
 _GOOD = "SELECT line, record, name FROM device WHERE number NOT IN (SELECT number FROM later) ORDER BY number"
 _SAME = {"udid": "the UDID", "serial": "the serial number", "file": "the file's name"}
-_ENCODE = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 class Spool:
@@ -104,7 +102,7 @@ class Spool:
         with _room():
             for index, (line, record, name) in enumerate(self._database.execute(_GOOD)):
                 if index % self._shards == self._kept - 1:
-                    yield Device(line, json.loads(record)), name
+                    yield Device(line, _values(record)), name
 
     def _read(
         self,
@@ -150,7 +148,7 @@ class Spool:
             except ValueError as error:
                 self._refuse("devices.file-name", str(error), source, row.line)
                 continue
-            yield row.line, _ENCODE(row.values), name, _folded(row.serial), _folded(row.udid), _folded(name)
+            yield row.line, _record(row.values), name, _folded(row.serial), _folded(row.udid), _folded(name)
         if progress is not None and number % _STEP:
             progress(number)
 
@@ -158,6 +156,17 @@ class Spool:
         self.bad += 1
         if self.bad <= MAX_FINDINGS:
             self._findings.append((line, finding(rule, message, where=f"{source}:{line}")))
+
+
+def _record(values: Mapping[str, str]) -> str:
+    """The columns and then their values. No row holds this character, which a property list cannot hold either."""
+    return "\0".join((*values, *values.values()))
+
+
+def _values(record: str) -> dict[str, str]:
+    parts = record.split("\0")
+    middle = len(parts) // 2
+    return dict(zip(parts[:middle], parts[middle:], strict=True))
 
 
 def _folded(text: str) -> str:

@@ -136,7 +136,7 @@ class _CsvReader:
             except csv.Error as error:
                 yield self._broken(line, error)
                 continue
-            values = [each.strip() for each in row]
+            values = list(map(str.strip, row))
             # A spreadsheet writes its blank lines with all their delimiters.
             if not any(values):
                 continue
@@ -237,7 +237,7 @@ def _judged(line: int, values: dict[str, str], required: Collection[str]) -> Dev
                 return BadRow(line, f"has {character} in the column {name}, which a property list cannot hold")
     if not (values.get(SERIAL) or values.get(UDID)):
         return BadRow(line, "has neither a serial number nor a UDID", "devices.missing")
-    missing = [name for name in required if not values.get(name)]
-    if missing:
+    if not all(map(values.get, required)):
+        missing = [name for name in required if not values.get(name)]
         return BadRow(line, f"has no {', '.join(missing)}", "devices.missing")
     return Device(line, values)
