@@ -16,7 +16,7 @@ _PUBLIC = {
     "BuildResult": "builder",
     "Certificate": "certificates",
     "DeviceMessage": "device_messages",
-    "DeviceProfile": "maker",
+    "DeviceProfile": "device_profile",
     "DeviceTrust": "device_trust",
     "EnrollmentConfig": "config",
     "Entry": "ledger",
@@ -140,6 +140,7 @@ if TYPE_CHECKING:
     from mdmprofile.config import EnrollmentConfig, load_config
     from mdmprofile.containers import load_certificates, load_private_key
     from mdmprofile.device_messages import DeviceMessage, read_message
+    from mdmprofile.device_profile import DeviceProfile
     from mdmprofile.device_trust import DeviceTrust
     from mdmprofile.doctor.enrolled import enrolled_by_profile
     from mdmprofile.doctor.rehearse import rehearse
@@ -148,7 +149,7 @@ if TYPE_CHECKING:
     from mdmprofile.identities import IssuedIdentity, Issuer, Wanted
     from mdmprofile.inspection import inspect
     from mdmprofile.ledger import Entry, Ledger
-    from mdmprofile.maker import DeviceProfile, ProfileMaker
+    from mdmprofile.maker import ProfileMaker
     from mdmprofile.message import verify_mdm_signature
     from mdmprofile.message_signing import sign_mdm_message
     from mdmprofile.middleware import AsgiMiddleware, Guard, ProxyCertificates, Sender, WsgiMiddleware

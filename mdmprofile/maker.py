@@ -8,8 +8,7 @@ filled in, and nothing else is done. Where a value decides more than its own fie
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -23,6 +22,7 @@ from mdmprofile.config import EnrollmentConfig, config_of
 from mdmprofile.config_identity import AcmeSettings, IdentitySettings, IssuedSettings, Pkcs12Settings, ScepSettings
 from mdmprofile.config_issuing import issuing_settings
 from mdmprofile.cutting import PKCS12_NAME, Cut, cut, fetches_challenge, with_challenge
+from mdmprofile.device_profile import DeviceProfile, Unsigned
 from mdmprofile.errors import TemplateError, collect
 from mdmprofile.findings import Finding, by_severity, finding, has_errors
 from mdmprofile.for_many import (
@@ -46,23 +46,6 @@ from mdmprofile.templating import Compiled, Variables, compiled, has_template, r
 Values = Mapping[str, str]
 # Takes the place of a secret where nothing is made.
 _STAND_IN = "stand-in"
-
-
-@dataclass(frozen=True)
-class DeviceProfile:
-    """What was made for one device; ``data``, the profile as it is sent, is empty when a finding is an error.
-
-    ``certificate`` is the device's where its PKCS#12 is in the profile. ``subject`` and the dates (aware UTC) are its,
-    or what the device will ask for and the end that the issuer's stated validity gives. ``client_identifier`` is what
-    an ACME server must know.
-    """
-
-    data: bytes = field(repr=False)
-    findings: tuple[Finding, ...]
-    certificate: Certificate | None = None
-    subject: str = ""
-    not_after: datetime | None = None
-    client_identifier: str = field(default="", repr=False)
 
 
 class _Own(NamedTuple):
@@ -127,7 +110,9 @@ class ProfileMaker:
         )
         usable = self._usable = not has_errors(self.findings)
         self._signer = self._completed_signer()
-        self._sign = Seal(self._signer).sign if usable and isinstance(self._signer, Identity) else self._sign_outside
+        self._sign = (
+            Seal(self._signer).sign_all if usable and isinstance(self._signer, Identity) else self._sign_outside
+        )
         self._issuer = self._issuer_at(recipe.now) if usable else None
         stand_in = self._ca.certificate if self._ca else None
         static = renderer(recipe.variables)
@@ -192,8 +177,14 @@ class ProfileMaker:
         one is issued here. Raises an ``MdmprofileError`` for values that the config cannot be filled with, for a
         challenge that cannot be fetched, or when the signature cannot be made.
         """
+        made = self.unsigned(device, now=now, serial_number=serial_number)
+        data = self.sign([made.content])[0] if made.content else b""
+        return DeviceProfile(data, *made[1:])
+
+    def unsigned(self, device: Values, *, now: datetime, serial_number: int | None = None) -> Unsigned:
+        """What ``make`` makes, before it is signed; raises as ``make`` does."""
         if not self._usable:
-            return DeviceProfile(b"", self.findings)
+            return Unsigned(b"", self.findings)
         variables = self._variables(device)
         texts = self._texts(variables) if now == self._recipe.now else None
         config = self._config(variables) if texts is None or fetches_challenge(self._static) else None
@@ -203,14 +194,18 @@ class ProfileMaker:
         issued = self._issue(subject, identity, now, serial_number)
         file = Pkcs12File(issued.data, issued.certificate, (), issued.password, PKCS12_NAME) if issued else None
         content, findings, certificate = self._content(_Own(variables, texts, config, challenge, file), now)
-        return DeviceProfile(
-            data=self._sign(content) if content else b"",
+        return Unsigned(
+            content=content,
             findings=findings,
             certificate=certificate,
             subject=certificate.subject if certificate else rfc4514(subject),
             not_after=certificate.not_after if certificate else self._expected_end(now),
             client_identifier=self._client_identifier(variables),
         )
+
+    def sign(self, contents: Sequence[bytes]) -> list[bytes]:
+        """The contents as they are sent, in order; faster for many at once. Raises ``SigningError``."""
+        return self._sign(contents)
 
     def check(self, device: Values) -> tuple[Finding, ...]:
         """What ``make`` would find about a device, and raise; nothing is fetched, issued or signed for it."""
@@ -256,12 +251,14 @@ class ProfileMaker:
             return ()
         return judge_issuer(self._ca, identity.wanted, now=self._recipe.now, available=self._shared.trust)
 
-    def _sign_outside(self, content: bytes) -> bytes:
-        """The content signed by a command that returns it whole, or as it is where no signer is configured."""
+    def _sign_outside(self, contents: Sequence[bytes]) -> list[bytes]:
+        """Signed by a command that returns each whole, or as they are where no signer is configured."""
         from mdmprofile.cms.outside import sign_outside  # noqa: PLC0415 - few signers are outside
 
         signer = self._shared.signer
-        return content if signer is None or isinstance(signer, Identity) else sign_outside(content, signer).data
+        if signer is None or isinstance(signer, Identity):
+            return list(contents)
+        return [sign_outside(each, signer).data for each in contents]
 
     def _issuer_at(self, now: datetime) -> Issuer | None:
         identity = self._static.identity

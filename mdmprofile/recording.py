@@ -10,12 +10,13 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
+from mdmprofile.device_profile import DeviceProfile
 from mdmprofile.devices.filenames import DEFAULT_NAME, FileNames
 from mdmprofile.errors import InputError, LedgerError
 from mdmprofile.identities import fresh_serial_number
 from mdmprofile.ledger import LEDGER_NAME, Begun, Entry, Ledger, hold
 from mdmprofile.ledger_rows import folded
-from mdmprofile.maker import DeviceProfile, ProfileMaker, Values
+from mdmprofile.maker import ProfileMaker, Values
 
 _SERIAL, _UDID = "serial", "udid"
 

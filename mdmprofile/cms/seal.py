@@ -6,7 +6,7 @@ https://www.rfc-editor.org/rfc/rfc5652
 from __future__ import annotations
 
 import hashlib
-import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from asn1crypto import cms
@@ -17,7 +17,7 @@ from mdmprofile.cms.sign import sign
 from mdmprofile.cms.tlv import der
 from mdmprofile.errors import PARSER_ERRORS, SigningError
 
-# So many signatures have the signing time of the first, and are cut from it.
+# About so many signatures have the signing time of the first, and are cut from it.
 _OFTEN = 1024
 _SEQUENCE, _SET, _OCTETS, _FIRST = 0x30, 0x31, 0x04, 0xA0
 
@@ -25,29 +25,37 @@ _SEQUENCE, _SET, _OCTETS, _FIRST = 0x30, 0x31, 0x04, 0xA0
 class Seal:
     """Signs contents with one signer; several threads may use it at once.
 
-    Every 1,024th signature is made, and verified, by ``sign``; the next ones are put together from its parts, because
-    only the content, its digest and the signature itself change.
+    About one in 1,024 signatures is made, and verified, by ``sign``; the next ones are put together from its parts,
+    because only the content, its digest and the signature itself change.
     """
 
     def __init__(self, signer: Identity) -> None:
         self._signer = signer
-        self._count = itertools.count()
+        self._since = 0
         self._parts: _Parts | None = None
 
-    def sign(self, content: bytes) -> bytes:
-        """``content``, byte for byte, inside SignedData in DER, as ``sign`` makes it. Raises ``SigningError``."""
-        parts = self._parts
-        if parts is None or next(self._count) % _OFTEN == 0:
-            data = sign(content, self._signer)
-            self._parts = _cut(data, content)
-            return data
-        attributes = parts.attributes(hashlib.sha256(content).digest())
+    def sign_all(self, contents: Sequence[bytes]) -> list[bytes]:
+        """Each content, byte for byte, inside SignedData in DER, as ``sign`` makes it. Raises ``SigningError``.
+
+        The bare signatures are made one right after the other: with other work between them, each would find the
+        processor's caches full of that, which costs more than a twentieth.
+        """
+        # Threads that meet here make one whole signature more or less, which is no harm.
+        self._since += len(contents)
+        whole = []
+        if contents and (self._parts is None or self._since >= _OFTEN):
+            whole.append(sign(contents[0], self._signer))
+            self._since, self._parts = 0, _cut(whole[0], contents[0])
+        others, parts = contents[len(whole) :], self._parts
+        if parts is None:
+            return whole + [sign(each, self._signer) for each in others]
+        attributes = [parts.attributes(hashlib.sha256(each).digest()) for each in others]
         try:
-            signature = sign_with(self._signer.key, der(_SET, attributes))
+            signatures = [sign_with(self._signer.key, der(_SET, each)) for each in attributes]
         except ValueError as error:
             where = self._signer.certificate.source
             raise SigningError(f"the signature cannot be made: {error}", where=where) from None
-        return parts.whole(content, attributes, signature)
+        return whole + [parts.whole(*each) for each in zip(others, attributes, signatures, strict=True)]
 
 
 class _Parts(NamedTuple):

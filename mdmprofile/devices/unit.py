@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from mdmprofile.device_profile import Unsigned
 from mdmprofile.errors import LedgerError, MdmprofileError, OutputError, SigningError, WorkerError, flatten
 from mdmprofile.findings import Finding, Severity, finding
 from mdmprofile.maker import ProfileMaker
@@ -69,7 +70,14 @@ def work(recipe: Recipe, items: Sequence[Item], staging: Path | None) -> Outcome
     the next device would meet too: a disk that is full, a signature that cannot be made.
     """
     maker = maker_of(recipe)
-    return Outcome(tuple(_make(maker, item, recipe.now, staging) for item in items))
+    drafts = [_draft(maker, item, recipe.now) for item in items]
+    signed = iter(maker.sign([each.content for each in drafts if isinstance(each, Unsigned)]))
+    return Outcome(
+        tuple(
+            each if isinstance(each, Failed) else _made(item.id, each, next(signed), staging)
+            for item, each in zip(items, drafts, strict=True)
+        )
+    )
 
 
 @lru_cache(maxsize=1)
@@ -88,31 +96,35 @@ def staged(staging: Path, number: int) -> str:
     return f"{staging}/{number}.new"
 
 
-def _make(maker: ProfileMaker, item: Item, now: datetime, staging: Path | None) -> Made | Failed:
+def _draft(maker: ProfileMaker, item: Item, now: datetime) -> Unsigned | Failed:
     try:
-        made = maker.make(item.values, now=now, serial_number=item.serial_number)
+        made = maker.unsigned(item.values, now=now, serial_number=item.serial_number)
     except MdmprofileError as error:
         errors = flatten([error])
         fatal = next((each for each in errors if isinstance(each, _FATAL)), None)
         if fatal is not None:
             raise fatal from None
         return Failed(item.id, tuple(as_finding(each) for each in errors))
-    if not made.data:
+    if not made.content:
         return Failed(item.id, tuple(each for each in made.findings if each.severity is Severity.ERROR))
+    return made
+
+
+def _made(row: int, made: Unsigned, data: bytes, staging: Path | None) -> Made:
     certificate = made.certificate
     if staging is not None:
-        write_staged(staged(staging, item.id), made.data)
+        write_staged(staged(staging, row), data)
     return Made(
-        id=item.id,
-        size=len(made.data),
-        profile_sha256=hashlib.sha256(made.data).hexdigest(),
+        id=row,
+        size=len(data),
+        profile_sha256=hashlib.sha256(data).hexdigest(),
         certificate_sha256=certificate.sha256 if certificate else "",
         certificate_serial=f"{certificate.parsed.serial_number:x}" if certificate else "",
         subject=made.subject,
         not_before=certificate.not_before if certificate else None,
         not_after=made.not_after,
         client_identifier=made.client_identifier,
-        data=made.data if staging is None else None,
+        data=data if staging is None else None,
         findings=made.findings,
     )
 
