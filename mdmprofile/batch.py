@@ -11,7 +11,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -232,8 +231,7 @@ class _Run:
         return Tally(made, spool.count - todo, self._failed, tuple(self._findings), self._first)
 
     def _all_jobs(self, spool: Spool) -> Iterator[_Job]:
-        devices = spool.devices() if self._waiting is None else compress(spool.devices(), self._waiting)
-        for some in batches(devices, AT_ONCE):
+        for some in batches(spool.devices(self._waiting), AT_ONCE):
             yield from self._jobs(some)
 
     def _jobs(self, devices: Sequence[tuple[Device, str]]) -> Iterator[_Job]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import compress, islice
 from operator import itemgetter
 from typing import Self
 from unicodedata import normalize
@@ -97,12 +98,15 @@ class Spool:
         """Remove the temporary database."""
         self._database.close()
 
-    def devices(self) -> Iterator[tuple[Device, str]]:
-        """Each device that is kept, and its file's name, in the table's order; any number of times, also at once."""
+    def devices(self, wanted: Iterable[int] | None = None) -> Iterator[tuple[Device, str]]:
+        """Each device that is kept, and its file's name, in the table's order; any number of times, also at once.
+
+        With ``wanted``, a number for each device, only those whose number is not 0.
+        """
         with _room():
-            for index, (line, record, name) in enumerate(self._database.execute(_GOOD)):
-                if index % self._shards == self._kept - 1:
-                    yield Device(line, _values(record)), name
+            kept = islice(self._database.execute(_GOOD), self._kept - 1, None, self._shards)
+            for line, record, name in kept if wanted is None else compress(kept, wanted):
+                yield Device(line, _values(record)), name
 
     def _read(
         self,

@@ -43,7 +43,8 @@ from pki import NOW, Site, issue, make_site, root_ca
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 SECONDS = 6.0
-UNIT = 128
+# As many rows a transaction as a run has.
+UNIT = 256
 ISSUED = """\
 type = "pkcs12"
 ca_certificate = "ca.pem"
