@@ -7,6 +7,8 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -166,3 +168,24 @@ def test_interruption_ends_every_process_even_when_it_comes_twice(site: Site, pa
     lines = [line for line in said.splitlines() if line.startswith("mdmprofile: ")]
     assert lines[-1] == "mdmprofile: interrupted"
     assert_halfway(site.folder / "out")
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
+def test_interruption_while_the_table_is_read_ends_the_processes_that_have_just_started(
+    site: Site, delay: float
+) -> None:
+    """They start before the table has been read to its end, and say nothing of their own."""
+    words = [sys.executable, "-m", "mdmprofile", "batch", "-", "-o", "out", "--jobs", "2", "--at", str(NOW.date())]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, cwd=site.folder, start_new_session=True, stdin=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        process.stdin.write(devices_csv(20_000).encode())
+        process.stdin.flush()
+        end = time.monotonic() + 60
+        while len(workers_of(process.pid)) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.decode().strip() == "mdmprofile: interrupted"

@@ -7,12 +7,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from mdmprofile.devices.unit import Item, Outcome, work
 from mdmprofile.errors import WorkerError
@@ -21,6 +21,7 @@ from mdmprofile.templating import names_in
 
 # From a unit that was begun to what came of it.
 Waiting = Callable[[], Outcome]
+_Result = TypeVar("_Result")
 
 
 class Engine(Protocol):
@@ -87,7 +88,14 @@ class Pool:
         if self._executor is None:
             with contextlib.suppress(BrokenProcessPool):
                 for _ in range(self.jobs):
-                    self.executor.submit(_get_ready)
+                    self.submit(_get_ready)
+
+    def submit(self, work: Callable[..., _Result], *given: object) -> Future[_Result]:
+        """Have the next process that is free do it. Raises ``BrokenProcessPool``."""
+        # Outside of the block: making it starts a process, after which the standard library lets interruptions in.
+        executor = self.executor
+        with _uninterrupted():
+            return executor.submit(work, *given)
 
     def kill(self) -> None:
         """End them without waiting for what they do.
@@ -114,7 +122,7 @@ class Processes:
     def begin(self, items: Sequence[Item]) -> Waiting:
         """Hand the unit to the next process that is free."""
         try:
-            future = self._pool.executor.submit(work, self._recipe, items, self._staging)
+            future = self._pool.submit(work, self._recipe, items, self._staging)
         except BrokenProcessPool:
             raise _died() from None
         return lambda: _result(future)
@@ -145,9 +153,28 @@ def _get_ready() -> None:
     names_in("{{ device.serial }}")
 
 
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold an interruption back until the end; a process that is started meanwhile holds it back from its beginning.
+
+    Else it would say with a traceback that it was interrupted while it was loading.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        # Windows.
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _end_with_parent() -> None:
     """Leave an interruption to the parent, and do not outlive it: nobody would record what is made."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
