@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from conftest import Command
 from mdmprofile.certificates import Identity
+from mdmprofile.cms.seal import OFTEN, Seal
 from mdmprofile.cms.sign import sign
 from mdmprofile.cms.structure import parse_signed_data
 from mdmprofile.cms.trust import judge_trust
@@ -141,6 +142,24 @@ def test_openssl_verifies_what_we_sign(kind: str, tmp_path: Path, openssl: OpenS
     assert signed_content(openssl, out, root) == CONTENT
     printed = openssl("cms", "-cmsout", "-print", "-noout", "-inform", "DER", "-in", out).decode()
     assert "sha256" in printed
+
+
+@pytest.mark.parametrize("kind", ["rsa2048", "p256"])
+def test_openssl_verifies_signatures_that_are_made_many_at_once(kind: str, tmp_path: Path, openssl: OpenSSL) -> None:
+    """Each has its own content, wherever in the row it stands and whatever was made whole before it."""
+    seal = Seal(Identity(signer_of(kind).ours, signer_of(kind).key))
+    (tmp_path / "root.pem").write_bytes(authority().pem)
+    assert seal.sign_all([]) == []
+    # The last two rows begin before and behind the signature that is made whole again.
+    for count in (1, 3, OFTEN - 1, 2):
+        contents = [CONTENT + b"%d of %d" % (number, count) for number in range(count)]
+        signed = seal.sign_all(contents)
+        opened = [verify(each) for each in signed]
+        assert [each.content for each in opened] == contents
+        assert not any(signer.problem for each in opened for signer in each.signers)
+        for data, content in {contents[0]: signed[0], contents[-1]: signed[-1]}.items():
+            words = ("cms", "-verify", "-binary", "-inform", "DER", "-CAfile", tmp_path / "root.pem")
+            assert openssl(*words, "-purpose", "any", "-attime", str(int(NOW.timestamp())), data=content) == data
 
 
 # What neither takes

@@ -18,7 +18,7 @@ from mdmprofile.cms.tlv import der
 from mdmprofile.errors import PARSER_ERRORS, SigningError
 
 # About so many signatures have the signing time of the first, and are cut from it.
-_OFTEN = 1024
+OFTEN = 1024
 _SEQUENCE, _SET, _OCTETS, _FIRST = 0x30, 0x31, 0x04, 0xA0
 
 
@@ -43,7 +43,7 @@ class Seal:
         # Threads that meet here make one whole signature more or less, which is no harm.
         self._since += len(contents)
         whole = []
-        if contents and (self._parts is None or self._since >= _OFTEN):
+        if contents and (self._parts is None or self._since >= OFTEN):
             whole.append(sign(contents[0], self._signer))
             self._since, self._parts = 0, _cut(whole[0], contents[0])
         others, parts = contents[len(whole) :], self._parts

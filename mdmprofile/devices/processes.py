@@ -90,12 +90,12 @@ class Pool:
                 for _ in range(self.jobs):
                     self.submit(_get_ready)
 
-    def submit(self, work: Callable[..., _Result], *given: object) -> Future[_Result]:
+    def submit(self, function: Callable[..., _Result], *given: object) -> Future[_Result]:
         """Have the next process that is free do it. Raises ``BrokenProcessPool``."""
         # Outside of the block: making it starts a process, after which the standard library lets interruptions in.
         executor = self.executor
         with _uninterrupted():
-            return executor.submit(work, *given)
+            return executor.submit(function, *given)
 
     def kill(self) -> None:
         """End them without waiting for what they do.
