@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -58,6 +58,13 @@ class Certificate:
                 where=self.source,
                 hint="export it again as PEM or DER",
             ) from None
+
+    @classmethod
+    def issued(cls, made: x509.Certificate) -> Self:
+        """One that was made here, and need not be parsed again to know that it can be."""
+        certificate = object.__new__(cls)
+        vars(certificate).update(der=made.public_bytes(Encoding.DER), source="", parsed=made)
+        return certificate
 
     def _touch(self) -> None:
         _ = self.is_ca, self.subject, self.issuer_name, self.not_before, self.not_after, self.key_cert_sign

@@ -18,7 +18,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
-    Encoding,
     KeySerializationEncryption,
     PrivateFormat,
     pkcs12,
@@ -161,7 +160,7 @@ class Issuer:
         key = self._make_key()
         certificate = self._certificate(key.public_key(), name, names, serial_number)
         data = _pkcs12(key, certificate, encryption)
-        return IssuedIdentity(Certificate(certificate.public_bytes(Encoding.DER)), data, secret)
+        return IssuedIdentity(Certificate.issued(certificate), data, secret)
 
     def sign_request(
         self,
@@ -181,7 +180,7 @@ class Issuer:
         name = asked.subject() if subject is None else subject_name(subject)
         names = asked.alternative_names() if alternative is None else general_names(alternative)
         certificate = self._certificate(asked.public, name, names, serial_number)
-        return Certificate(certificate.public_bytes(Encoding.DER))
+        return Certificate.issued(certificate)
 
     def _certificate(
         self, public: PublicKey, name: x509.Name, names: Sequence[x509.GeneralName], serial_number: int | None
